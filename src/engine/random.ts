@@ -1,0 +1,119 @@
+// @hotpath
+/**
+ * Randomness for picks: unpredictable, unbiased, erased as used. ChaCha with 8 rounds (Aumasson, "Too Much Crypto",
+ * 2020) as a fast-key-erasure generator (Bernstein, 2017): each refill runs BLOCKS blocks under a key and a counter
+ * from zero, takes the first eight words as the next key, and hands out the rest, clearing each word as it goes.
+ * The state belongs to one thread: it is never put into shared memory and never restored from a snapshot.
+ */
+
+export const KEY_WORDS = 8;
+const BLOCK_WORDS = 16;
+const BLOCKS = 16;
+const BUFFER_WORDS = BLOCK_WORDS * BLOCKS;
+
+export class Random {
+  readonly #key = new Uint32Array(KEY_WORDS);
+  readonly #words = new Uint32Array(BUFFER_WORDS);
+  #next = BUFFER_WORDS;
+
+  /** `key`: eight words from the operating system's generator; copied, and cleared in place. */
+  constructor(key: Uint32Array) {
+    if (key.length !== KEY_WORDS) throw new RangeError(`the key has ${KEY_WORDS} words, not ${key.length}`);
+    this.#key.set(key);
+    key.fill(0);
+  }
+
+  /** The next 32 random bits, as an integer below 2^32. */
+  word(): number {
+    let next = this.#next;
+    if (next === BUFFER_WORDS) {
+      this.#refill();
+      next = KEY_WORDS;
+    }
+    const word = this.#words[next]!;
+    this.#words[next] = 0;
+    this.#next = next + 1;
+    return word;
+  }
+
+  /**
+   * An integer below `n`, each equally likely; `n` from 1 to 2^32 - 1. Lemire, "Fast Random Integer Generation in an
+   * Interval" (2019): high half of a product, and rejection of the few low halves that would favour some result.
+   */
+  below(n: number): number {
+    let x = this.word();
+    let low = Math.imul(x, n) >>> 0;
+    if (low < n) {
+      const threshold = (2 ** 32 - n) % n;
+      while (low < threshold) {
+        x = this.word();
+        low = Math.imul(x, n) >>> 0;
+      }
+    }
+    return highHalf(x, n);
+  }
+
+  /** True with probability `p`, 0 to 1, to 53 bits. */
+  chance(p: number): boolean {
+    if (p <= 0) return false;
+    const high = this.word() >>> 5;
+    const low = this.word() >>> 6;
+    return (high * 2 ** 26 + low) * 2 ** -53 < p;
+  }
+
+  #refill(): void {
+    const words = this.#words;
+    for (let block = 0; block < BLOCKS; block++) chacha8(words, block * BLOCK_WORDS, this.#key, block);
+    this.#key.set(words.subarray(0, KEY_WORDS));
+    words.fill(0, 0, KEY_WORDS);
+  }
+}
+
+/**
+ * The high 32 bits of the 64-bit product. For small `n` in 32-bit integers, whose latency is half that of doubles; else
+ * in doubles, whose intermediate products stay below 2^48 and are exact.
+ */
+function highHalf(x: number, n: number): number {
+  if (n <= 0xffff) return (Math.imul(x >>> 16, n) + (Math.imul(x & 0xffff, n) >>> 16)) >>> 16;
+  const low = Math.floor((x & 0xffff) * n * 2 ** -16);
+  return (((x >>> 16) * n + low) * 2 ** -16) >>> 0;
+}
+
+/** One ChaCha8 block with counter `counter` and a zero nonce, written to `out` from index `at`. */
+// biome-ignore format: four columns, then four diagonals side by side, are how the algorithm is read and how it runs fast
+export function chacha8(out: Uint32Array, at: number, key: Uint32Array, counter: number): void {
+  const k0 = key[0]! | 0, k1 = key[1]! | 0, k2 = key[2]! | 0, k3 = key[3]! | 0;
+  const k4 = key[4]! | 0, k5 = key[5]! | 0, k6 = key[6]! | 0, k7 = key[7]! | 0;
+  let a = 0x61707865, b = 0x3320646e, c = 0x79622d32, d = 0x6b206574;
+  let e = k0, f = k1, g = k2, h = k3;
+  let i = k4, j = k5, k = k6, l = k7;
+  let m = counter | 0, n = 0, o = 0, p = 0;
+  for (let round = 0; round < 8; round += 2) {
+    a = (a + e) | 0; b = (b + f) | 0; c = (c + g) | 0; d = (d + h) | 0;
+    m = rotate(m ^ a, 16); n = rotate(n ^ b, 16); o = rotate(o ^ c, 16); p = rotate(p ^ d, 16);
+    i = (i + m) | 0; j = (j + n) | 0; k = (k + o) | 0; l = (l + p) | 0;
+    e = rotate(e ^ i, 12); f = rotate(f ^ j, 12); g = rotate(g ^ k, 12); h = rotate(h ^ l, 12);
+    a = (a + e) | 0; b = (b + f) | 0; c = (c + g) | 0; d = (d + h) | 0;
+    m = rotate(m ^ a, 8); n = rotate(n ^ b, 8); o = rotate(o ^ c, 8); p = rotate(p ^ d, 8);
+    i = (i + m) | 0; j = (j + n) | 0; k = (k + o) | 0; l = (l + p) | 0;
+    e = rotate(e ^ i, 7); f = rotate(f ^ j, 7); g = rotate(g ^ k, 7); h = rotate(h ^ l, 7);
+
+    a = (a + f) | 0; b = (b + g) | 0; c = (c + h) | 0; d = (d + e) | 0;
+    p = rotate(p ^ a, 16); m = rotate(m ^ b, 16); n = rotate(n ^ c, 16); o = rotate(o ^ d, 16);
+    k = (k + p) | 0; l = (l + m) | 0; i = (i + n) | 0; j = (j + o) | 0;
+    f = rotate(f ^ k, 12); g = rotate(g ^ l, 12); h = rotate(h ^ i, 12); e = rotate(e ^ j, 12);
+    a = (a + f) | 0; b = (b + g) | 0; c = (c + h) | 0; d = (d + e) | 0;
+    p = rotate(p ^ a, 8); m = rotate(m ^ b, 8); n = rotate(n ^ c, 8); o = rotate(o ^ d, 8);
+    k = (k + p) | 0; l = (l + m) | 0; i = (i + n) | 0; j = (j + o) | 0;
+    f = rotate(f ^ k, 7); g = rotate(g ^ l, 7); h = rotate(h ^ i, 7); e = rotate(e ^ j, 7);
+  }
+  out[at] = a + 0x61707865; out[at + 1] = b + 0x3320646e;
+  out[at + 2] = c + 0x79622d32; out[at + 3] = d + 0x6b206574;
+  out[at + 4] = e + k0; out[at + 5] = f + k1; out[at + 6] = g + k2; out[at + 7] = h + k3;
+  out[at + 8] = i + k4; out[at + 9] = j + k5; out[at + 10] = k + k6; out[at + 11] = l + k7;
+  out[at + 12] = m + (counter | 0); out[at + 13] = n; out[at + 14] = o; out[at + 15] = p;
+}
+
+function rotate(x: number, by: number): number {
+  return (x << by) | (x >>> (32 - by));
+}

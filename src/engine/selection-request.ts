@@ -1,0 +1,130 @@
+/**
+ * Checks a selection request that came from outside. Nothing is coerced: a field that is wrong is named, and so is one
+ * that does not exist. Ids are checked here by type and count; their content when they are looked up.
+ */
+import { CacheError } from './errors.ts';
+import type { SelectionRequest } from './selection-types.ts';
+
+export const DEFAULT_COUNT = 110;
+
+export interface SelectionLimits {
+  /** Largest `count`. */
+  readonly countMax: number;
+  /** Most ids in `exclude` and `held` together, and in one lookup. */
+  readonly idsMax: number;
+}
+
+export const DEFAULT_LIMITS: SelectionLimits = { countMax: 1_000, idsMax: 10_000 };
+
+const FIELDS: readonly (keyof SelectionRequest)[] = [
+  'count',
+  'newFraction',
+  'exclude',
+  'held',
+  'placement',
+  'distinct',
+  'partial',
+  'fillWithNew',
+  'order',
+];
+
+/** `value` as a request, or REQUEST_INVALID with the field at fault. */
+export function parseSelectionRequest(value: unknown, limits: SelectionLimits): SelectionRequest {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw invalid('', `a request is an object, not ${describe(value)}`);
+  }
+  for (const field of Object.keys(value)) {
+    if (!(FIELDS as readonly string[]).includes(field)) {
+      throw invalid(field, `there is no field "${field}"; the fields are ${FIELDS.join(', ')}`);
+    }
+  }
+  const request = value as SelectionRequest;
+  checkRequest(request, limits);
+  return request;
+}
+
+/** Checks the known fields of `request`. The count is checked even when it is the default. */
+export function checkRequest(request: SelectionRequest, limits: SelectionLimits): void {
+  const { count = DEFAULT_COUNT, newFraction, order } = request;
+  if (!Number.isInteger(count) || count < 1 || count > limits.countMax) {
+    throw invalid('count', `count is ${describe(count)}; it is an integer from 1 to ${limits.countMax}`);
+  }
+  if (
+    newFraction !== undefined &&
+    !(typeof newFraction === 'number' && newFraction >= 0 && newFraction <= 1)
+  ) {
+    throw invalid('newFraction', `newFraction is ${describe(newFraction)}; it is a number from 0 to 1`);
+  }
+  if (request.exclude !== undefined || request.held !== undefined) checkIds(request, limits);
+  checkText('placement', request.placement);
+  checkText('distinct', request.distinct);
+  checkFlag('partial', request.partial);
+  checkFlag('fillWithNew', request.fillWithNew);
+  if (order !== undefined && order !== 'random' && order !== 'vetted-first') {
+    throw invalid('order', `order is ${describe(order)}; it is "random" or "vetted-first"`);
+  }
+}
+
+function checkIds(request: SelectionRequest, limits: SelectionLimits): void {
+  const excluded = idCount('exclude', request.exclude);
+  const ids = excluded + idCount('held', request.held);
+  if (ids <= limits.idsMax) return;
+  throw invalid(
+    excluded > 0 ? 'exclude' : 'held',
+    `exclude and held have ${ids} ids together; the limit is ${limits.idsMax}`,
+  );
+}
+
+/** Checks the ids of a lookup. */
+export function checkLookup(ids: unknown, limits: SelectionLimits): void {
+  if (ids === undefined) throw invalid('ids', 'ids is missing; it is a list of node ids');
+  const count = idCount('ids', ids);
+  if (count > limits.idsMax) throw invalid('ids', `ids has ${count} ids; the limit is ${limits.idsMax}`);
+}
+
+/** The error for an element of an id list that is no node id. */
+export function invalidId(field: string, index: number, id: unknown): CacheError {
+  const path = `${field}[${index}]`;
+  return new CacheError(
+    'REQUEST_INVALID',
+    `${path} is ${describe(id)}; an id is 64 hexadecimal digits or 32 bytes`,
+    {
+      field: path,
+    },
+  );
+}
+
+function idCount(field: string, ids: unknown): number {
+  if (ids === undefined) return 0;
+  if (!Array.isArray(ids)) throw invalid(field, `${field} is ${describe(ids)}; it is a list of node ids`);
+  return ids.length;
+}
+
+function checkText(field: string, value: unknown): void {
+  if (value !== undefined && typeof value !== 'string') {
+    throw invalid(field, `${field} is ${describe(value)}; it is a text`);
+  }
+}
+
+function checkFlag(field: string, value: unknown): void {
+  if (value !== undefined && typeof value !== 'boolean') {
+    throw invalid(field, `${field} is ${describe(value)}; it is true or false`);
+  }
+}
+
+function invalid(field: string, problem: string): CacheError {
+  return new CacheError('REQUEST_INVALID', problem, field === '' ? {} : { field });
+}
+
+const SHOWN_CHARACTERS_MAX = 80;
+
+/** A value as an error message shows it: short, and never more of it than helps. */
+function describe(value: unknown): string {
+  if (typeof value === 'string') {
+    const shown = value.length > SHOWN_CHARACTERS_MAX ? `${value.slice(0, SHOWN_CHARACTERS_MAX)}…` : value;
+    return JSON.stringify(shown);
+  }
+  if (typeof value === 'number' || typeof value === 'boolean' || value === null) return String(value);
+  if (value instanceof Uint8Array) return `${value.length} bytes`;
+  return Array.isArray(value) ? 'a list' : `of type ${typeof value}`;
+}

@@ -1,0 +1,293 @@
+// @hotpath
+/**
+ * The selection: random choice among the candidates of one snapshot. Plain TypeScript, and the oracle of any faster
+ * kernel: the same snapshot, request and key give the same picks. Works on rows; knows no ids, texts or encodings.
+ *
+ * Groups (networks) have equal chance, then the members of a group; at most one pick a group over both pools together.
+ * A draw without replacement is by rejection while few groups are taken, and by a partial Fisher-Yates walk over all of
+ * them when many are, or when rejection has used up its tries: no request loops.
+ */
+import { POOL_NEW, POOL_VETTED } from '../../native-layout/node-record.ts';
+import { NumberSet } from './number-set.ts';
+import type { Random } from './random.ts';
+import type { CandidateSet, Snapshot } from './snapshot.ts';
+
+export const DISTINCT_NETWORK = 0;
+export const DISTINCT_NONE = 1;
+export const DISTINCT_ATTRIBUTE = 2;
+
+/** A request in numbers: everything looked up and checked. One object is reused from call to call. */
+export interface Draw {
+  count: number;
+  /** Expected share of new picks, before the cap. */
+  newFraction: number;
+  capNewFraction: boolean;
+  fillWithNew: boolean;
+  vettedFirst: boolean;
+  /** DISTINCT_NETWORK, DISTINCT_NONE or DISTINCT_ATTRIBUTE. */
+  distinct: number;
+  /** Index of the candidate set. */
+  set: number;
+  /** Index of the attribute, for DISTINCT_ATTRIBUTE. */
+  attribute: number;
+  /** Rows never picked, `excludedCount` of them; and `heldCount` rows whose groups and networks are blocked too. */
+  excludedRows: Uint32Array;
+  excludedCount: number;
+  heldRows: Uint32Array;
+  heldCount: number;
+}
+
+const NO_MEMBER = -1;
+/** Draws inside a group before its members are counted out. */
+const MEMBER_TRIES = 8;
+
+export class Selector {
+  /** Rows picked by the last call, `pickCount` of them. */
+  readonly picks: Uint32Array;
+  pickCount = 0;
+  /** Of them from each pool, and how many were wanted. */
+  newPicked = 0;
+  newWanted = 0;
+  vettedWanted = 0;
+
+  readonly #random: Random;
+  /** Group keys (or rows, without a distinct rule) that may not be picked again. */
+  readonly #taken: NumberSet;
+  readonly #excluded: NumberSet;
+  /** Networks of held nodes, where the distinct rule is not by network. */
+  readonly #blockedNetworks: NumberSet;
+  #walkOrder = new Uint32Array(0);
+
+  #snapshot!: Snapshot;
+  #set!: CandidateSet;
+  #distinct = DISTINCT_NETWORK;
+  #attribute = 0;
+  /** Rows that are excluded or held; 0 keeps all filters out of the way. */
+  #blockedRows = 0;
+
+  /** `countMax` and `idsMax`: the limits that requests are checked against before they come here. */
+  constructor(random: Random, countMax: number, idsMax: number) {
+    this.#random = random;
+    this.picks = new Uint32Array(countMax);
+    this.#taken = new NumberSet(countMax + idsMax);
+    this.#excluded = new NumberSet(idsMax);
+    this.#blockedNetworks = new NumberSet(idsMax);
+  }
+
+  /** Picks rows of `snapshot`, as many as can be had up to `draw.count`; the results are in the fields above. */
+  select(snapshot: Snapshot, draw: Draw): void {
+    const set = snapshot.sets[draw.set]!;
+    this.#snapshot = snapshot;
+    this.#set = set;
+    this.#distinct = draw.distinct;
+    this.#attribute = draw.attribute;
+    this.pickCount = 0;
+    this.#block(draw);
+    this.newWanted = this.#drawNewCount(draw, set);
+    const byNode = draw.distinct === DISTINCT_NONE;
+    const vettedEnd = byNode ? set.vettedPositions : set.vettedGroups;
+    const end = vettedEnd + (byNode ? set.newPositions : set.newGroups);
+
+    const newFirst = this.#drawFrom(vettedEnd, end, this.newWanted);
+    this.vettedWanted = draw.count - newFirst;
+    const vetted = this.#drawFrom(0, vettedEnd, this.vettedWanted);
+    this.newPicked = newFirst;
+    let repaired = 0;
+    let missing = this.vettedWanted - vetted;
+    if (missing > 0 && newFirst > 0 && !byNode) repaired = this.#freeSharedGroups(missing);
+    missing -= repaired;
+    if (missing > 0 && draw.fillWithNew) this.newPicked += this.#drawFrom(vettedEnd, end, missing);
+    if (draw.vettedFirst) this.#sortVettedFirst();
+    else this.#mix(newFirst, repaired > 0 || this.newPicked > newFirst);
+  }
+
+  /** How many new picks: the integer part of the expectation, and one more with the probability of the rest. */
+  #drawNewCount(draw: Draw, set: CandidateSet): number {
+    let fraction = draw.newFraction;
+    if (draw.capNewFraction) {
+      const positions = set.vettedPositions + set.newPositions;
+      const natural = positions === 0 ? 0 : set.newPositions / positions;
+      if (natural < fraction) fraction = natural;
+    }
+    const expected = draw.count * fraction;
+    const whole = Math.floor(expected);
+    return this.#random.chance(expected - whole) ? whole + 1 : whole;
+  }
+
+  /** Takes note of what may not be picked. */
+  #block(draw: Draw): void {
+    const { excludedRows, excludedCount, heldRows, heldCount, distinct } = draw;
+    const { networks, attributeCodes } = this.#snapshot.views;
+    const ids = excludedCount + heldCount;
+    this.#taken.clear(draw.count + ids);
+    this.#blockedRows = ids;
+    if (ids === 0) return;
+    this.#excluded.clear(ids);
+    this.#blockedNetworks.clear(heldCount);
+    for (let i = 0; i < excludedCount; i++) this.#excluded.add(excludedRows[i]!);
+    for (let i = 0; i < heldCount; i++) {
+      const row = heldRows[i]!;
+      this.#excluded.add(row);
+      this.#blockedNetworks.add(networks[row]!);
+      if (distinct === DISTINCT_NETWORK) this.#taken.add(networks[row]!);
+      else if (distinct === DISTINCT_ATTRIBUTE) this.#taken.add(attributeCodes[draw.attribute]![row]!);
+    }
+  }
+
+  /** Draws up to `wanted` picks from the groups (or positions) `from` to `to`; returns how many it made. */
+  #drawFrom(from: number, to: number, wanted: number): number {
+    const width = to - from;
+    let made = 0;
+    if (wanted === 0 || width === 0) return 0;
+    const random = this.#random;
+    if (2 * (wanted + this.#taken.size + this.#blockedRows) <= width) {
+      // At least half of the groups are free: 64 + 8 × wanted tries fail with a probability below 2^-64.
+      for (let tries = 64 + 8 * wanted; tries > 0 && made < wanted; tries--) {
+        if (this.#tryPick(from + random.below(width))) made++;
+      }
+      if (made === wanted) return made;
+    }
+    return made + this.#walk(from, width, wanted - made);
+  }
+
+  /** Looks at the groups in random order, each once, until `wanted` picks are made. */
+  #walk(from: number, width: number, wanted: number): number {
+    if (this.#walkOrder.length < width) this.#walkOrder = new Uint32Array(width);
+    const order = this.#walkOrder;
+    const random = this.#random;
+    for (let i = 0; i < width; i++) order[i] = from + i;
+    let made = 0;
+    for (let i = 0; i < width && made < wanted; i++) {
+      const j = i + random.below(width - i);
+      const group = order[j]!;
+      order[j] = order[i]!;
+      order[i] = group;
+      if (this.#tryPick(group)) made++;
+    }
+    return made;
+  }
+
+  /** Picks a member of the group at `index`, or the node at that position; false when it may not be picked. */
+  #tryPick(index: number): boolean {
+    const set = this.#set;
+    if (this.#distinct === DISTINCT_NONE) {
+      const row = set.identity ? index : set.rows[index]!;
+      if (this.#blockedRows > 0 && this.#isBlocked(row)) return false;
+      if (!this.#taken.add(row)) return false;
+      this.picks[this.pickCount++] = row;
+      return true;
+    }
+    const key = set.groupKeys[index]!;
+    if (this.#blockedRows > 0) {
+      // A group without an allowed member is not taken: the other pool may have one in it.
+      if (this.#taken.has(key)) return false;
+      const row = this.#drawMember(index);
+      if (row === NO_MEMBER) return false;
+      this.#taken.add(key);
+      this.picks[this.pickCount++] = row;
+      return true;
+    }
+    if (!this.#taken.add(key)) return false;
+    const start = set.groupStarts[index]!;
+    const size = set.groupStarts[index + 1]! - start;
+    const position = size === 1 ? start : start + this.#random.below(size);
+    this.picks[this.pickCount++] = set.identity ? position : set.rows[position]!;
+    return true;
+  }
+
+  /** A member of the group, each allowed one equally likely, or NO_MEMBER when none is allowed. */
+  #drawMember(group: number): number {
+    const { groupStarts, identity, rows } = this.#set;
+    const start = groupStarts[group]!;
+    const size = groupStarts[group + 1]! - start;
+    const random = this.#random;
+    for (let tries = 0; tries < MEMBER_TRIES; tries++) {
+      const position = size === 1 ? start : start + random.below(size);
+      const row = identity ? position : rows[position]!;
+      if (this.#blockedRows === 0 || !this.#isBlocked(row)) return row;
+      if (size === 1) return NO_MEMBER;
+    }
+    return this.#drawAllowedMember(start, size);
+  }
+
+  /** The same by counting the allowed members out: for groups of which most are blocked. */
+  #drawAllowedMember(start: number, size: number): number {
+    const { identity, rows } = this.#set;
+    let allowed = 0;
+    for (let i = start; i < start + size; i++) if (!this.#isBlocked(identity ? i : rows[i]!)) allowed++;
+    if (allowed === 0) return NO_MEMBER;
+    let left = this.#random.below(allowed);
+    for (let i = start; ; i++) {
+      const row = identity ? i : rows[i]!;
+      if (!this.#isBlocked(row) && left-- === 0) return row;
+    }
+  }
+
+  #isBlocked(row: number): boolean {
+    if (this.#excluded.has(row)) return true;
+    return (
+      this.#distinct !== DISTINCT_NETWORK && this.#blockedNetworks.has(this.#snapshot.views.networks[row]!)
+    );
+  }
+
+  /**
+   * Vetted picks are missing although new picks may sit in groups that have vetted members: moves such new picks to
+   * groups that only new nodes have, and picks vetted ones in the groups they leave. Returns how many were gained. With
+   * this a shortage means that no allowed answer exists. Rare, so plain.
+   */
+  #freeSharedGroups(missing: number): number {
+    const set = this.#set;
+    const vettedGroupOf = new Map<number, number>();
+    for (let group = 0; group < set.vettedGroups; group++) vettedGroupOf.set(set.groupKeys[group]!, group);
+    const moves: { pick: number; vettedRow: number }[] = [];
+    for (let pick = 0; pick < this.newPicked && moves.length < missing; pick++) {
+      const vettedGroup = vettedGroupOf.get(this.#keyOf(this.picks[pick]!));
+      const vettedRow = vettedGroup === undefined ? NO_MEMBER : this.#drawMember(vettedGroup);
+      if (vettedRow !== NO_MEMBER) moves.push({ pick, vettedRow });
+    }
+    // All groups with usable vetted members are taken, so every group drawn now is one that only new nodes have.
+    const first = this.pickCount;
+    const gained = this.#drawFrom(set.vettedGroups, set.vettedGroups + set.newGroups, moves.length);
+    for (let i = 0; i < gained; i++) {
+      const { pick, vettedRow } = moves[i]!;
+      this.picks[pick] = this.picks[first + i]!;
+      this.picks[first + i] = vettedRow;
+    }
+    return gained;
+  }
+
+  #keyOf(row: number): number {
+    const { networks, attributeCodes } = this.#snapshot.views;
+    return this.#distinct === DISTINCT_NETWORK ? networks[row]! : attributeCodes[this.#attribute]![row]!;
+  }
+
+  /**
+   * Puts the picks in an order that carries no information. Picks of a pool come in random order already, and new ones
+   * first; so it is enough to exchange each of the `newFirst` with a pick at random (a Fisher-Yates shuffle cut short
+   * after them), unless `fully`: picks made later, under other conditions, need the whole shuffle.
+   */
+  #mix(newFirst: number, fully: boolean): void {
+    const picks = this.picks;
+    const count = this.pickCount;
+    const exchanged = fully ? count - 1 : Math.min(newFirst, count - 1);
+    for (let i = 0; i < exchanged; i++) {
+      const j = i + this.#random.below(count - i);
+      const row = picks[i]!;
+      picks[i] = picks[j]!;
+      picks[j] = row;
+    }
+  }
+
+  #sortVettedFirst(): void {
+    // Rows of the vetted pool come first in a snapshot; the order inside the pools is random and stays.
+    const vettedCount = this.#snapshot.vettedCount;
+    const picked = Array.from(this.picks.subarray(0, this.pickCount));
+    const ordered = [...picked.filter(row => row < vettedCount), ...picked.filter(row => row >= vettedCount)];
+    this.picks.set(ordered);
+  }
+}
+
+/** The pool of a row: rows are sorted by pool. */
+export function poolOf(row: number, vettedCount: number): typeof POOL_VETTED | typeof POOL_NEW {
+  return row < vettedCount ? POOL_VETTED : POOL_NEW;
+}

@@ -1,0 +1,206 @@
+/**
+ * Builds a snapshot in an unpublished slot: append rows as they come, then finish. Rows are written to the slot in the
+ * order of their arrival and sorted in place at the end, so that a load never holds them twice; one column at a time is
+ * copied aside. Runs on the loader thread; nobody else may look at the slot meanwhile (I3, I4).
+ */
+import { WIDE_ADDRESS_BYTES, WIDE_ADDRESS_LENGTH_BYTE } from '../../native-layout/address-cell.ts';
+import { POOL_INELIGIBLE, POOL_NEW, POOL_VETTED } from '../../native-layout/node-record.ts';
+import { ATTRIBUTE_VALUES_MAX, indexEntriesFor } from '../../native-layout/snapshot-header.ts';
+import { ID_BYTES } from '../../native-layout/snapshot-layout.ts';
+import type { SnapshotViews } from '../../native-layout/snapshot-views.ts';
+import { formatAddress, isIpv4, parseAddress } from './address.ts';
+import { writeIpv4Cell, writeWideCell } from './address-cell-writer.ts';
+import { CacheError } from './errors.ts';
+import { insertRow } from './id-index.ts';
+import { NetworkTable, type PrefixBits } from './network-table.ts';
+import { bytesOf, parseNodeId } from './node-id.ts';
+import type { NodeRow } from './node-row.ts';
+import type { PlacementPlan } from './placement-plan.ts';
+import { finishSnapshot, type SnapshotStamp } from './snapshot-finish.ts';
+import { specialUseTest } from './special-use.ts';
+
+export interface BuildOptions {
+  readonly plan: PlacementPlan;
+  readonly prefixBits: PrefixBits;
+  readonly allowRanges: readonly string[];
+  /** Key of the id index's hash: 32 unpredictable bits, drawn for each load. */
+  readonly indexSeed: number;
+}
+
+/** What was left out and what was kept aside, by name. */
+export interface BuildCounts {
+  readonly refused: Readonly<Record<string, number>>;
+  readonly ineligible: Readonly<Record<string, number>>;
+}
+
+const GROWTH_FIRST_ROWS = 4096;
+
+export class SnapshotBuilder {
+  readonly views: SnapshotViews;
+  readonly #plan: PlacementPlan;
+  readonly #networks: NetworkTable;
+  readonly #specialUse: (address: Uint8Array) => string | undefined;
+  readonly #seed: number;
+  readonly #idBytes: Buffer<ArrayBufferLike>;
+  readonly #addressBytes: Uint8Array;
+  readonly #dictionaries: Map<string, number>[];
+  readonly #refused = new Map<string, number>();
+  readonly #ineligible = new Map<string, number>();
+  readonly #address = new Uint8Array(16);
+  #indexEntries = indexEntriesFor(0);
+  #rows = 0;
+  #wideAddresses = 0;
+  /** Pool of each row, and bit f set where filter f lets the row pass: needed until the rows are sorted. */
+  #pools = new Uint8Array(GROWTH_FIRST_ROWS);
+  #passes = new Uint32Array(GROWTH_FIRST_ROWS);
+
+  constructor(views: SnapshotViews, options: BuildOptions) {
+    this.views = views;
+    this.#plan = options.plan;
+    this.#networks = new NetworkTable(options.prefixBits);
+    this.#specialUse = specialUseTest(options.allowRanges);
+    this.#seed = options.indexSeed;
+    this.#idBytes = bytesOf(views.idWords);
+    this.#addressBytes = bytesOf(views.addressWords);
+    this.#dictionaries = options.plan.attributes.map(() => new Map());
+    views.idIndex.fill(0, 0, this.#indexEntries);
+  }
+
+  get rowCount(): number {
+    return this.#rows;
+  }
+
+  get refusedCount(): number {
+    let sum = 0;
+    for (const count of this.#refused.values()) sum += count;
+    return sum;
+  }
+
+  counts(): BuildCounts {
+    return { refused: Object.fromEntries(this.#refused), ineligible: Object.fromEntries(this.#ineligible) };
+  }
+
+  /**
+   * Appends a row. A row that cannot be used is counted under its reason (`id-invalid`, `address-invalid`,
+   * `special-use:<range>`, `port-invalid`, `id-duplicate`) and left out. Throws CAPACITY_EXCEEDED when the slot or a
+   * dictionary is full.
+   */
+  append(row: NodeRow): void {
+    const refusal = this.#refusal(row);
+    if (refusal !== undefined) {
+      this.#refused.set(refusal, (this.#refused.get(refusal) ?? 0) + 1);
+      return;
+    }
+    const at = this.#rows;
+    this.#writeAddress(at, row.port);
+    this.views.networks[at] = row.network
+      ? this.#networks.ofName(row.network)
+      : this.#networks.ofAddress(this.#address);
+    this.#writeAttributes(at, row);
+    this.#pools[at] = row.ineligible !== undefined ? POOL_INELIGIBLE : row.vetted ? POOL_VETTED : POOL_NEW;
+    this.#passes[at] = this.#passingFilters(row);
+    if (row.ineligible !== undefined) {
+      this.#ineligible.set(row.ineligible, (this.#ineligible.get(row.ineligible) ?? 0) + 1);
+    }
+    this.#rows = at + 1;
+  }
+
+  /** Sorts, groups and stamps the snapshot. The builder is used up. */
+  finish(stamp: SnapshotStamp): void {
+    finishSnapshot(this.views, this.#plan, stamp, {
+      rows: this.#rows,
+      wideAddresses: this.#wideAddresses,
+      networks: this.#networks.count,
+      indexEntries: this.#indexEntries,
+      indexSeed: this.#seed,
+      pools: this.#pools,
+      passes: this.#passes,
+      dictionaries: this.#dictionaries,
+    });
+  }
+
+  /** Writes the row's id and enters it into the index as a side effect of finding no reason to refuse it. */
+  #refusal(row: NodeRow): string | undefined {
+    const at = this.#rows;
+    const { idWords, idIndex, layout } = this.views;
+    if (!parseAddress(row.ip, this.#address)) return 'address-invalid';
+    const range = this.#specialUse(this.#address);
+    if (range !== undefined) return `special-use:${range}`;
+    if (!Number.isInteger(row.port) || row.port < 1 || row.port > 65_535) return 'port-invalid';
+    if (at === layout.extents.rows) {
+      throw new CacheError(
+        'CAPACITY_EXCEEDED',
+        `the source has more nodes than the configured capacity of ${layout.extents.rows} (capacity.nodes)`,
+        { field: 'capacity.nodes' },
+      );
+    }
+    if (!parseNodeId(row.id, this.#idBytes, at * ID_BYTES)) return 'id-invalid';
+    this.#growFor(at);
+    if (!insertRow(idIndex, this.#indexEntries, this.#seed, idWords, at)) return 'id-duplicate';
+    return undefined;
+  }
+
+  #writeAddress(at: number, port: number): void {
+    const { cellBytes, wideAddressBytes } = this.views;
+    this.#addressBytes.set(this.#address, at * 16);
+    if (isIpv4(this.#address)) {
+      writeIpv4Cell(cellBytes, at, this.#address, port);
+      return;
+    }
+    const text = formatAddress(this.#address);
+    const wideAt = this.#wideAddresses * WIDE_ADDRESS_BYTES;
+    wideAddressBytes.fill(0, wideAt, wideAt + WIDE_ADDRESS_BYTES);
+    for (let i = 0; i < text.length; i++) wideAddressBytes[wideAt + i] = text.charCodeAt(i);
+    wideAddressBytes[wideAt + WIDE_ADDRESS_LENGTH_BYTE] = text.length;
+    writeWideCell(cellBytes, at, this.#wideAddresses, port);
+    this.#wideAddresses++;
+  }
+
+  #writeAttributes(at: number, row: NodeRow): void {
+    for (let i = 0; i < this.#dictionaries.length; i++) {
+      const value = row.attributes[i];
+      this.views.attributeCodes[i]![at] = value === undefined ? 0 : this.#code(i, value);
+    }
+  }
+
+  #code(attribute: number, value: string): number {
+    const dictionary = this.#dictionaries[attribute]!;
+    const known = dictionary.get(value);
+    if (known !== undefined) return known;
+    if (dictionary.size === ATTRIBUTE_VALUES_MAX) {
+      const name = this.#plan.attributes[attribute];
+      throw new CacheError(
+        'CAPACITY_EXCEEDED',
+        `attribute "${name}" has more than ${ATTRIBUTE_VALUES_MAX} values`,
+      );
+    }
+    dictionary.set(value, dictionary.size + 1);
+    return dictionary.size;
+  }
+
+  #passingFilters(row: NodeRow): number {
+    const filters = this.#plan.filters;
+    let bits = 1;
+    for (let i = 1; i < filters.length; i++) if (filters[i]!(row)) bits |= 1 << i;
+    return bits;
+  }
+
+  #growFor(at: number): void {
+    if (at === this.#pools.length) {
+      this.#pools = grown(this.#pools, Uint8Array);
+      this.#passes = grown(this.#passes, Uint32Array);
+    }
+    const entries = indexEntriesFor(at + 1);
+    if (entries === this.#indexEntries) return;
+    const { idIndex, idWords } = this.views;
+    this.#indexEntries = entries;
+    idIndex.fill(0, 0, entries);
+    for (let row = 0; row < at; row++) insertRow(idIndex, entries, this.#seed, idWords, row);
+  }
+}
+
+function grown<A extends Uint8Array | Uint32Array>(array: A, Type: new (length: number) => A): A {
+  const larger = new Type(array.length * 2);
+  larger.set(array);
+  return larger;
+}

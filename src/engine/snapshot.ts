@@ -1,0 +1,159 @@
+/**
+ * One snapshot as its readers and its builder see it: views over its bytes, and the counts of its header as plain
+ * numbers. A reader takes the counts anew whenever it leases the slot; between two leases they cannot change.
+ */
+import {
+  DIGEST_WORDS,
+  HEADER_WORD,
+  HEADER_WORDS,
+  SET_WORD,
+  SETS_MAX,
+  setEntryWord,
+} from '../../native-layout/snapshot-header.ts';
+import { alignColumn, type SnapshotLayout, snapshotLayout } from '../../native-layout/snapshot-layout.ts';
+import {
+  extentsOf,
+  headerProblem,
+  type SnapshotViews,
+  snapshotViews,
+} from '../../native-layout/snapshot-views.ts';
+import { assert } from './assert.ts';
+import { Digest } from './digest.ts';
+import { CacheError } from './errors.ts';
+
+export interface CandidateSet {
+  rows: Uint32Array;
+  groupStarts: Uint32Array;
+  groupKeys: Uint32Array;
+  identity: boolean;
+  vettedPositions: number;
+  newPositions: number;
+  vettedGroups: number;
+  newGroups: number;
+}
+
+export class Snapshot {
+  readonly views: SnapshotViews;
+  readonly sets: CandidateSet[];
+  generation = 0;
+  rowCount = 0;
+  vettedCount = 0;
+  newCount = 0;
+  networkCount = 0;
+  indexEntries = 0;
+  indexSeed = 0;
+  /** When the read began, milliseconds on the machine's monotonic clock. */
+  readAtMonotonic = 0;
+  readAtUnix = 0;
+
+  constructor(views: SnapshotViews) {
+    this.views = views;
+    this.sets = views.sets.map(set => ({
+      ...set,
+      identity: false,
+      vettedPositions: 0,
+      newPositions: 0,
+      vettedGroups: 0,
+      newGroups: 0,
+    }));
+  }
+
+  /** Takes the header's counts. Asserts that they fit the slot: a mix-up here must never reach a pick. */
+  takeCounts(): void {
+    const { header, headerFloats, layout } = this.views;
+    this.generation = header[HEADER_WORD.GENERATION]!;
+    this.rowCount = header[HEADER_WORD.ROWS]!;
+    this.vettedCount = header[HEADER_WORD.VETTED]!;
+    this.newCount = header[HEADER_WORD.NEW]!;
+    this.networkCount = header[HEADER_WORD.NETWORKS]!;
+    this.indexEntries = header[HEADER_WORD.INDEX_ENTRIES]!;
+    this.indexSeed = header[HEADER_WORD.INDEX_SEED]!;
+    this.readAtMonotonic = headerFloats[HEADER_WORD.READ_AT_MONOTONIC / 2]!;
+    this.readAtUnix = headerFloats[HEADER_WORD.READ_AT_UNIX / 2]!;
+    assert(this.generation !== 0, 'a published snapshot has a generation');
+    assert(this.rowCount <= layout.extents.rows, () => `${this.rowCount} rows in ${layout.extents.rows}`);
+    assert(this.vettedCount + this.newCount <= this.rowCount, 'pools are not larger than the snapshot');
+    for (let i = 0; i < this.sets.length; i++) {
+      const set = this.sets[i]!;
+      const entry = setEntryWord(i);
+      set.identity = header[entry + SET_WORD.IDENTITY] === 1;
+      set.vettedPositions = header[entry + SET_WORD.VETTED_POSITIONS]!;
+      set.newPositions = header[entry + SET_WORD.NEW_POSITIONS]!;
+      set.vettedGroups = header[entry + SET_WORD.VETTED_GROUPS]!;
+      set.newGroups = header[entry + SET_WORD.NEW_GROUPS]!;
+    }
+  }
+}
+
+/** The exact layout of the content: what a file of it looks like. Throws SNAPSHOT_CORRUPT on impossible counts. */
+export function contentLayout(header: Uint32Array): SnapshotLayout {
+  const problem = headerProblem(header);
+  if (problem !== undefined) throw new CacheError('LAYOUT_MISMATCH', problem);
+  if (header[HEADER_WORD.SETS]! > SETS_MAX) {
+    throw new CacheError('SNAPSHOT_CORRUPT', `the header counts ${header[HEADER_WORD.SETS]} candidate sets`);
+  }
+  try {
+    return snapshotLayout(extentsOf(header));
+  } catch (cause) {
+    throw new CacheError('SNAPSHOT_CORRUPT', `the header's counts are impossible`, { cause });
+  }
+}
+
+/** Writes to `out` the digest of everything in the snapshot but the digest's own words. Four words. */
+export function computeDigest(views: SnapshotViews, out: Uint32Array): void {
+  const content = contentLayout(views.header);
+  const digest = new Digest();
+  const afterDigest = HEADER_WORD.DIGEST + DIGEST_WORDS;
+  digest.update(views.header, 0, HEADER_WORD.DIGEST);
+  digest.update(views.header, afterDigest, HEADER_WORDS - afterDigest);
+  const words = new Uint32Array(views.buffer, 0, views.layout.byteLength / 4);
+  content.columns.forEach((column, i) => {
+    const place = views.layout.columns[i]!;
+    digest.update(words, place.byteOffset / 4, alignColumn(column.byteLength) / 4);
+  });
+  digest.write(out, 0);
+}
+
+/** True when the digest in the header is that of the content. */
+export function digestMatches(views: SnapshotViews): boolean {
+  const digest = new Uint32Array(DIGEST_WORDS);
+  computeDigest(views, digest);
+  return digest.every((word, i) => word === views.header[HEADER_WORD.DIGEST + i]);
+}
+
+/** The content without the slack of its slot, in fresh private memory: the bytes of a snapshot file. */
+export function packSnapshot(views: SnapshotViews): Uint8Array<ArrayBuffer> {
+  const content = contentLayout(views.header);
+  const packed = new Uint8Array(content.byteLength);
+  const source = new Uint8Array(views.buffer);
+  packed.set(source.subarray(0, HEADER_WORDS * 4));
+  content.columns.forEach((column, i) => {
+    const from = views.layout.columns[i]!.byteOffset;
+    packed.set(source.subarray(from, from + alignColumn(column.byteLength)), column.byteOffset);
+  });
+  return packed;
+}
+
+/** Opens packed bytes: checks magic, version, length and digest. Throws LAYOUT_MISMATCH or SNAPSHOT_CORRUPT. */
+export function openPackedSnapshot(packed: Uint8Array<ArrayBuffer>): Snapshot {
+  if (packed.byteLength < HEADER_WORDS * 4) {
+    throw new CacheError('SNAPSHOT_CORRUPT', `${packed.byteLength} bytes are too few for a header`);
+  }
+  const buffer =
+    packed.byteOffset === 0 && packed.byteLength === packed.buffer.byteLength
+      ? packed.buffer
+      : packed.slice().buffer;
+  const layout = contentLayout(new Uint32Array(buffer, 0, HEADER_WORDS));
+  if (layout.byteLength !== buffer.byteLength) {
+    throw new CacheError(
+      'SNAPSHOT_CORRUPT',
+      `the header's counts amount to ${layout.byteLength} bytes; there are ${buffer.byteLength}`,
+    );
+  }
+  const views = snapshotViews(buffer, layout);
+  if (!digestMatches(views))
+    throw new CacheError('SNAPSHOT_CORRUPT', 'the digest does not match the content');
+  const snapshot = new Snapshot(views);
+  snapshot.takeCounts();
+  return snapshot;
+}

@@ -1,0 +1,46 @@
+/**
+ * What a source of rows is. A source is opened by the loader thread from plain data (`SourceOptions`), is read
+ * once per load, and is closed with the loader. A new source is one file plus its line in `open-source.ts`, and
+ * passes `test/workers/source/row-source.case.ts`.
+ */
+import type { NodeRow } from '../../engine/node-row.ts';
+
+/** What a load asks of a source. */
+export interface ReadRequest {
+  /** Attribute names that placements use; every row carries their values in this order. */
+  readonly attributes: readonly string[];
+  /** Ends the read: deadline of the whole load, or shutdown. */
+  readonly signal: AbortSignal;
+}
+
+/** What a source says at the end of a read. */
+export interface ReadSummary {
+  /** Nodes that the source left out altogether, by criterion (`disqualified`, `exited`, `gone`). */
+  readonly absent: Readonly<Record<string, number>>;
+}
+
+/** What one step of `check()` found. */
+export interface CheckStep {
+  readonly name: string;
+  readonly ok: boolean;
+  readonly detail: string;
+  /** What to do about it, when it is not ok. */
+  readonly hint?: string;
+}
+
+export interface RowSource {
+  /** Where truth is read, for status and logs; never holds a secret. */
+  readonly description: string;
+  /**
+   * Batches of at most `BATCH_ROWS` rows from one consistent moment of the source; that moment is not before the
+   * call. The batch array belongs to the caller; rows may be reused objects only across batches.
+   * Throws `CacheError` with a SOURCE_ code that names the host, column, line or value at fault.
+   */
+  read(request: ReadRequest): AsyncGenerator<readonly NodeRow[], ReadSummary>;
+  /** Examines the source step by step for `sortition check`; stops after the first step that makes the rest moot. */
+  check(request: ReadRequest): AsyncGenerator<CheckStep>;
+  close(): Promise<void>;
+}
+
+/** Rows a batch holds at the most. */
+export const BATCH_ROWS = 8_192;
