@@ -1,0 +1,171 @@
+/**
+ * One load, on the loader thread, in numbered steps: read → build → validate → publish → persist. Nothing is visible
+ * before it is validated; a failure at any step leaves the last good generation where it is (I5).
+ */
+import { randomInt } from 'node:crypto';
+import { HEADER_WORD } from '../../native-layout/snapshot-header.ts';
+import type { SnapshotLayout } from '../../native-layout/snapshot-layout.ts';
+import { snapshotViews } from '../../native-layout/snapshot-views.ts';
+import { digestText } from '../engine/digest.ts';
+import { CacheError } from '../engine/errors.ts';
+import type { PlacementPlan } from '../engine/placement-plan.ts';
+import { NO_SLOT, type Publisher } from '../engine/publication.ts';
+import { contentLayout, type Snapshot } from '../engine/snapshot.ts';
+import { SnapshotBuilder } from '../engine/snapshot-builder.ts';
+import { validateSnapshot } from '../engine/snapshot-validator.ts';
+import { monotonicMs } from './clock.ts';
+import type { LoadReport, NodeCounts } from './messages.ts';
+import type { LoadSettings } from './settings.ts';
+import { writeSnapshotFile } from './snapshot-file.ts';
+import type { RowSource } from './source/row-source.ts';
+
+export interface LoadContext {
+  readonly source: RowSource;
+  readonly publisher: Publisher;
+  readonly slots: readonly SharedArrayBuffer[];
+  readonly layout: SnapshotLayout;
+  readonly plan: PlacementPlan;
+  readonly settings: LoadSettings;
+}
+
+export interface LoadRequest {
+  /** Waives the drop limit for this load. */
+  readonly acceptDrop: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** Loads once. Throws `CacheError`; then nothing has changed. */
+export async function runLoadCycle(context: LoadContext, request: LoadRequest): Promise<LoadReport> {
+  const { publisher, settings } = context;
+  const startedAt = Date.now();
+  const started = monotonicMs();
+  const slot = publisher.claimSlot();
+  const views = snapshotViews(context.slots[slot]!, context.layout);
+  const builder = new SnapshotBuilder(views, {
+    plan: context.plan,
+    prefixBits: settings.prefixBits,
+    allowRanges: settings.guard.allowRanges,
+    indexSeed: randomInt(2 ** 32),
+  });
+
+  // 1. Read: rows go straight into the slot.
+  const absent = await readRows(context, builder, request.signal);
+  const read = monotonicMs();
+
+  // 2. Build. The stamp is the moment the read began: the data is no younger than that.
+  checkRefusals(builder, settings);
+  const generation = publisher.nextGeneration();
+  builder.finish({ generation, readAtMonotonic: started, readAtUnix: startedAt });
+  const built = monotonicMs();
+
+  // 3. Validate: the bytes by themselves, then against the generation before.
+  const snapshot = validateSnapshot(views);
+  const nodes = nodeCounts(snapshot);
+  checkPools(context, nodes, request.acceptDrop);
+  const validated = monotonicMs();
+
+  // 4. Publish. From here on every thread that asks sees the new generation.
+  publisher.publish(slot, generation);
+  const published = monotonicMs();
+
+  // 5. Persist, where configured. The generation stands whether or not this works.
+  const persistError =
+    settings.snapshotFile === undefined ? undefined : await persist(settings.snapshotFile, snapshot);
+  return {
+    generation,
+    readAt: new Date(startedAt).toISOString(),
+    durationMs: monotonicMs() - started,
+    readMs: read - started,
+    buildMs: built - read,
+    validateMs: validated - built,
+    publishMs: published - validated,
+    snapshotBytes: contentLayout(views.header).byteLength,
+    nodes,
+    absent,
+    ...builder.counts(),
+    digest: digestText(views.header, HEADER_WORD.DIGEST),
+    ...(persistError === undefined ? {} : { persistError }),
+  };
+}
+
+async function readRows(
+  context: LoadContext,
+  builder: SnapshotBuilder,
+  signal: AbortSignal,
+): Promise<Readonly<Record<string, number>>> {
+  const rows = context.source.read({ attributes: context.plan.attributes, signal });
+  try {
+    for (;;) {
+      const step = await rows.next();
+      if (step.done) return step.value.absent;
+      for (const row of step.value) builder.append(row);
+      signal.throwIfAborted();
+    }
+  } finally {
+    await rows.return({ absent: {} });
+  }
+}
+
+function checkRefusals(builder: SnapshotBuilder, settings: LoadSettings): void {
+  const refused = builder.refusedCount;
+  const all = refused + builder.rowCount;
+  if (refused <= settings.guard.rejectRatioMax * all) return;
+  const reasons = Object.entries(builder.counts().refused).map(([reason, count]) => `${reason} ${count}`);
+  throw new CacheError(
+    'SNAPSHOT_REJECTED',
+    `${refused} of ${all} rows were refused (${reasons.join(', ')}); guard.rejectRatioMax allows ${settings.guard.rejectRatioMax}`,
+    { field: 'guard.rejectRatioMax' },
+  );
+}
+
+function checkPools(context: LoadContext, nodes: NodeCounts, acceptDrop: boolean): void {
+  const { guard } = context.settings;
+  const eligible = nodes.vetted + nodes.new;
+  if (eligible < guard.nodesMin) {
+    throw new CacheError(
+      'SNAPSHOT_REJECTED',
+      `${eligible} nodes can be chosen (of ${nodes.total} that were read); guard.nodesMin asks for ${guard.nodesMin}`,
+      { field: 'guard.nodesMin' },
+    );
+  }
+  const before = eligibleBefore(context);
+  if (acceptDrop || eligible >= before * (1 - guard.dropRatioMax)) return;
+  throw new CacheError(
+    'SNAPSHOT_REJECTED',
+    `nodes that can be chosen fell from ${before} to ${eligible}; guard.dropRatioMax allows a drop of ${guard.dropRatioMax}. ` +
+      'If this is right, refresh once with acceptDrop',
+    { field: 'guard.dropRatioMax' },
+  );
+}
+
+/** Vetted plus new of the current generation, 0 before the first. */
+function eligibleBefore(context: LoadContext): number {
+  const slot = context.publisher.currentSlot();
+  if (slot === NO_SLOT) return 0;
+  // The loader alone writes slots, and it does not write the current one: its header can be read as it is.
+  const { header } = snapshotViews(context.slots[slot]!, context.layout);
+  return header[HEADER_WORD.VETTED]! + header[HEADER_WORD.NEW]!;
+}
+
+function nodeCounts(snapshot: Snapshot): NodeCounts {
+  const byNetwork = snapshot.sets[0]!;
+  return {
+    total: snapshot.rowCount,
+    vetted: snapshot.vettedCount,
+    new: snapshot.newCount,
+    ineligible: snapshot.rowCount - snapshot.vettedCount - snapshot.newCount,
+    vettedNetworks: byNetwork.vettedGroups,
+    newNetworks: byNetwork.newGroups,
+    networks: snapshot.networkCount,
+  };
+}
+
+async function persist(path: string, snapshot: Snapshot): Promise<string | undefined> {
+  try {
+    await writeSnapshotFile(path, snapshot.views);
+    return undefined;
+  } catch (error) {
+    // The generation is published and good; that it is not on disk is said in status, metrics and log.
+    return error instanceof Error ? error.message : String(error);
+  }
+}

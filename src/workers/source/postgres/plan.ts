@@ -1,0 +1,168 @@
+/**
+ * From options and what the database has: the plan of a read, or every column that is missing or of a wrong
+ * type.
+ */
+import { CacheError } from '../../../engine/errors.ts';
+import { didYouMean, nearest } from '../nearest.ts';
+import { failConditions, firstFailed, isSet, type SqlColumn } from '../sql/criteria.ts';
+import { quoteIdentifier } from '../sql/introspect.ts';
+import { NO_TEXT, type ReadPlan } from '../sql/nodes.ts';
+import {
+  ABSENT_CRITERIA,
+  COLUMN_ROLE_NAMES,
+  COLUMN_ROLES,
+  type ColumnRole,
+  type ColumnRoleSpec,
+  INELIGIBLE_CRITERIA,
+} from './columns.ts';
+import type { ResolvedPostgres } from './options.ts';
+import { describeTypes, type Relation, type RelationColumn } from './relation.ts';
+
+/** A column that keeps the source from being read. */
+export interface ColumnProblem {
+  readonly kind: 'missing' | 'type' | 'denied';
+  readonly field: string;
+  readonly detail: string;
+  readonly hint: string;
+}
+
+export interface PlanResult {
+  readonly plan: ReadPlan;
+  readonly problems: readonly ColumnProblem[];
+  /** Attributes that were asked for, have no entry in `attributes`, and no column of their name. */
+  readonly unknownAttributes: readonly string[];
+}
+
+/** Problems that a message lists; the rest is counted. */
+const PROBLEMS_SHOWN_MAX = 5;
+
+export function throwProblems(problems: readonly ColumnProblem[]): void {
+  const first = problems[0];
+  if (first === undefined) return;
+  const shown = problems.slice(0, PROBLEMS_SHOWN_MAX).map(problem => `${problem.detail}; ${problem.hint}`);
+  const more = problems.length - shown.length;
+  if (more > 0) shown.push(`and ${more} more`);
+  const code = first.kind === 'denied' ? 'SOURCE_DENIED' : 'SOURCE_SCHEMA';
+  throw new CacheError(code, shown.join('. '), { field: first.field });
+}
+
+export function planTable(
+  options: ResolvedPostgres,
+  relation: Relation,
+  attributes: readonly string[],
+): PlanResult {
+  const problems: ColumnProblem[] = [];
+  const columns = new Map<ColumnRole, SqlColumn>();
+  for (const role of COLUMN_ROLE_NAMES) {
+    const name = neededColumn(options, role);
+    if (name === null) continue;
+    const found = relation.columns.get(name);
+    const problem = examine(options, relation, role, name, found);
+    if (problem !== undefined) problems.push(problem);
+    else if (found !== undefined) columns.set(role, sqlColumn(found));
+  }
+  const read = planAttributes(options, relation, attributes);
+  problems.push(...read.problems);
+  const conditions = failConditions(columns, options.thresholds);
+  const vetted = columns.get('vetted');
+  const plan = {
+    relation: `${relation.sql} AS n`,
+    id: columns.get('id')?.sql ?? NO_TEXT,
+    ip: addressText(columns.get('ip')),
+    port: columns.get('port')?.sql ?? NO_TEXT,
+    address: columns.get('address')?.sql ?? NO_TEXT,
+    network: addressText(columns.get('network')),
+    vetted: vetted === undefined ? 'true' : `(${isSet(vetted)})`,
+    absent: firstFailed(conditions, ABSENT_CRITERIA),
+    ineligible: firstFailed(conditions, INELIGIBLE_CRITERIA),
+    attributes: read.expressions,
+  };
+  return { plan, problems, unknownAttributes: read.unknown };
+}
+
+/** `inet` as text carries a prefix length where it has one. */
+export function addressText(column: SqlColumn | undefined): string {
+  if (column === undefined) return NO_TEXT;
+  return column.kind === 'inet' ? `host(${column.sql})` : column.sql;
+}
+
+export function sqlColumn(column: RelationColumn): SqlColumn {
+  return { sql: `n.${quoteIdentifier(column.name)}`, kind: column.kind };
+}
+
+/** The column that a role reads, or null when nothing that is configured needs the role. */
+function neededColumn(options: ResolvedPostgres, role: ColumnRole): string | null {
+  const { columns, thresholds } = options;
+  if (role === 'release' && !thresholds.releaseOnly) return null;
+  if (role.startsWith('version')) {
+    if (thresholds.minimumVersion === undefined) return null;
+    if (role !== 'version' && columns.version !== null) return null;
+  }
+  return columns[role];
+}
+
+function examine(
+  options: ResolvedPostgres,
+  relation: Relation,
+  role: ColumnRole,
+  name: string,
+  found: RelationColumn | undefined,
+): ColumnProblem | undefined {
+  const spec: ColumnRoleSpec = COLUMN_ROLES[role];
+  const field = `columns.${role}`;
+  const hint = remedy(role, spec);
+  if (found === undefined) {
+    if (spec.optional === true && !options.mappedRoles.includes(role)) return undefined;
+    const near = nearest(name, relation.columns.keys());
+    const suggestion = near === undefined ? '' : ` (nearest: "${near}")`;
+    const detail = `${relation.title} has no column "${name}"${suggestion}`;
+    return { kind: 'missing', field, detail, hint };
+  }
+  if (!spec.accepts.includes(found.kind)) {
+    const accepted = describeTypes(spec.accepts);
+    const detail = `column "${name}" of ${relation.title} has type ${found.typeShown}; accepted: ${accepted}`;
+    return { kind: 'type', field, detail, hint };
+  }
+  if (found.readable) return undefined;
+  const detail = `column "${name}" of ${relation.title} may not be read`;
+  return { kind: 'denied', field, detail, hint: `grant SELECT on it, or ${hint}` };
+}
+
+function remedy(role: ColumnRole, spec: ColumnRoleSpec): string {
+  const map = `map another column with columns.${role}`;
+  if (role === 'address') return `${map}, or map columns.ip and columns.port`;
+  if (spec.criterion !== undefined) {
+    return `${map}, or switch the criterion "${spec.criterion}" off with columns.${role}: null`;
+  }
+  return spec.optional === true ? `${map}, or do without it with columns.${role}: null` : map;
+}
+
+/** Attribute → expression: the entry in `attributes`, the country column, or the column of the same name. */
+function planAttributes(
+  options: ResolvedPostgres,
+  relation: Relation,
+  attributes: readonly string[],
+): { expressions: string[]; problems: ColumnProblem[]; unknown: string[] } {
+  const problems: ColumnProblem[] = [];
+  const unknown: string[] = [];
+  const expressions = attributes.map(attribute => {
+    const mapped = Object.hasOwn(options.attributes, attribute) ? options.attributes[attribute]! : undefined;
+    const name = mapped ?? (attribute === 'country' ? options.columns.country : attribute);
+    const found = name === null ? undefined : relation.columns.get(name);
+    if (found?.readable === true) return `${sqlColumn(found).sql}::text`;
+    if (mapped === undefined) {
+      unknown.push(attribute);
+      return NO_TEXT;
+    }
+    const why = found === undefined ? 'does not exist' : 'may not be read';
+    const near = found === undefined ? didYouMean(mapped, relation.columns.keys()) : '';
+    problems.push({
+      kind: found === undefined ? 'missing' : 'denied',
+      field: `attributes.${attribute}`,
+      detail: `column "${mapped}" of ${relation.title} ${why}${near}`,
+      hint: `correct attributes.${attribute}`,
+    });
+    return NO_TEXT;
+  });
+  return { expressions, problems, unknown };
+}

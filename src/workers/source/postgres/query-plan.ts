@@ -1,0 +1,74 @@
+/** The plan of a replaced query: its columns are known by name. */
+import { didYouMean } from '../nearest.ts';
+import { NOT_ELIGIBLE } from '../row-values.ts';
+import { isSet } from '../sql/criteria.ts';
+import { quoteText } from '../sql/introspect.ts';
+import { NO_TEXT, type ReadPlan } from '../sql/nodes.ts';
+import type { TypeKind } from './columns.ts';
+import { addressText, type ColumnProblem, type PlanResult, sqlColumn } from './plan.ts';
+import { describeTypes, type Relation } from './relation.ts';
+
+interface QueryColumn {
+  readonly accepts: readonly TypeKind[];
+  readonly required?: boolean;
+}
+
+const QUERY_COLUMNS: Readonly<Record<string, QueryColumn>> = {
+  id: { accepts: ['bytea', 'text'], required: true },
+  ip: { accepts: ['inet', 'text'], required: true },
+  port: { accepts: ['integer'], required: true },
+  network: { accepts: ['text', 'inet'] },
+  vetted: { accepts: ['boolean', 'timestamp'] },
+  ineligible: { accepts: ['text'] },
+  eligible: { accepts: ['boolean'] },
+};
+
+export function planQuery(relation: Relation, attributes: readonly string[]): PlanResult {
+  const column = (name: string) => {
+    const found = relation.columns.get(name);
+    return found === undefined ? undefined : sqlColumn(found);
+  };
+  const vetted = column('vetted');
+  const plan: ReadPlan = {
+    relation: relation.sql,
+    id: column('id')?.sql ?? NO_TEXT,
+    ip: addressText(column('ip')),
+    port: column('port')?.sql ?? NO_TEXT,
+    address: NO_TEXT,
+    network: addressText(column('network')),
+    vetted: vetted === undefined ? 'true' : `(${isSet(vetted)})`,
+    absent: NO_TEXT,
+    ineligible: ineligible(column('ineligible')?.sql, column('eligible')?.sql),
+    attributes: attributes.map(name => {
+      const found = column(name);
+      return found === undefined ? NO_TEXT : `${found.sql}::text`;
+    }),
+  };
+  const unknownAttributes = attributes.filter(name => !relation.columns.has(name));
+  return { plan, problems: columnProblems(relation), unknownAttributes };
+}
+
+/** A named reason stands before a bare `eligible: false`; an empty one is none. */
+function ineligible(reason: string | undefined, eligible: string | undefined): string {
+  const parts: string[] = [];
+  if (reason !== undefined) parts.push(`NULLIF(${reason}, '')`);
+  if (eligible !== undefined)
+    parts.push(`CASE WHEN ${eligible} IS NOT TRUE THEN ${quoteText(NOT_ELIGIBLE)} END`);
+  return parts.length === 0 ? NO_TEXT : `COALESCE(${parts.join(', ')})`;
+}
+
+function columnProblems(relation: Relation): ColumnProblem[] {
+  const problems: ColumnProblem[] = [];
+  for (const [name, { accepts, required }] of Object.entries(QUERY_COLUMNS)) {
+    const found = relation.columns.get(name);
+    if (found === undefined) {
+      if (required !== true) continue;
+      const detail = `the query yields no column "${name}"${didYouMean(name, relation.columns.keys())}`;
+      problems.push({ kind: 'missing', field: 'query', detail, hint: `name one of its columns AS ${name}` });
+    } else if (!accepts.includes(found.kind)) {
+      const detail = `column "${name}" of the query has type ${found.typeShown}`;
+      problems.push({ kind: 'type', field: 'query', detail, hint: `cast it to ${describeTypes(accepts)}` });
+    }
+  }
+  return problems;
+}

@@ -1,0 +1,144 @@
+/**
+ * The selection worker pool on Piscina: for batches and heavy requests, whose work would hold an event loop too long.
+ * Fixed threads, a bounded queue, a deadline a task, errors as data. A worker that dies costs its own task and is
+ * replaced; its reader seat is freed when its thread has ended.
+ */
+import { fileURLToPath } from 'node:url';
+import { FixedQueue, Piscina } from 'piscina';
+import { encodedBytesMax } from '../engine/encode.ts';
+import { CacheError, type ErrorData } from '../engine/errors.ts';
+import type { EncodedFormat, EncodedSelection, SelectionRequest } from '../engine/selection-types.ts';
+import type { Cache } from './cache-types.ts';
+import type { SelectionTask, SelectionTaskResult } from './messages.ts';
+import type { ReaderSettings } from './settings.ts';
+import { SELECTION_WORKER_URL } from './worker-urls.ts';
+
+export interface SelectionPoolOptions {
+  readonly threads: number;
+  /** Tasks that may wait for a worker. */
+  readonly queueMax: number;
+  /** A task that takes longer loses its worker. 10,000 by default. */
+  readonly taskTimeoutMs?: number;
+}
+
+/** An answer of the pool; `bytes` are private to the caller. */
+export type PoolAnswer =
+  | ({ readonly ok: true; readonly bytes: Uint8Array<ArrayBuffer> } & Omit<EncodedSelection, 'bytes'>)
+  | { readonly ok: false; readonly error: ErrorData };
+
+export interface SelectionPoolStatus {
+  readonly threads: number;
+  readonly queued: number;
+  readonly tasks: number;
+  /** Tasks that failed because their worker died or missed the deadline. */
+  readonly lost: number;
+}
+
+export interface SelectionPool {
+  /** One answer a request, in order. Throws OVERLOADED (nothing was queued), WORKER_LOST, CACHE_CLOSED. */
+  run(format: EncodedFormat, requests: readonly SelectionRequest[]): Promise<readonly PoolAnswer[]>;
+  status(): SelectionPoolStatus;
+  close(): Promise<void>;
+}
+
+const DEFAULT_TASK_TIMEOUT_MS = 10_000;
+const CLOSE_TIMEOUT_MS = 2_000;
+/** Heap of one worker; snapshots are shared memory and do not count. */
+const WORKER_HEAP_MB = 256;
+
+/** Starts the workers and resolves when all of them have answered once. */
+export async function openSelectionPool(cache: Cache, options: SelectionPoolOptions): Promise<SelectionPool> {
+  const pool = new PiscinaPool(cache, options);
+  await pool.warmUp();
+  return pool;
+}
+
+class PiscinaPool implements SelectionPool {
+  readonly #piscina: Piscina<SelectionTask, SelectionTaskResult>;
+  readonly #options: SelectionPoolOptions;
+  readonly #bytesMax: number;
+  #tasks = 0;
+  #lost = 0;
+  #closed = false;
+
+  constructor(cache: Cache, options: SelectionPoolOptions) {
+    const handle = cache.handle();
+    const { limits } = handle.settings as ReaderSettings;
+    this.#options = options;
+    this.#bytesMax = encodedBytesMax('json', limits.countMax);
+    this.#piscina = new Piscina({
+      filename: fileURLToPath(SELECTION_WORKER_URL),
+      name: 'answer',
+      minThreads: options.threads,
+      maxThreads: options.threads,
+      // Fixed threads: none is ever idle long enough to be ended.
+      idleTimeout: Number.POSITIVE_INFINITY,
+      // Our own bound refuses first, with a code; theirs stands behind it.
+      maxQueue: options.queueMax + options.threads,
+      concurrentTasksPerWorker: 1,
+      atomics: 'sync',
+      resourceLimits: { maxOldGenerationSizeMb: WORKER_HEAP_MB },
+      argv: [],
+      env: {},
+      workerData: handle,
+      taskQueue: new FixedQueue(),
+      trackUnmanagedFds: false,
+      closeTimeout: CLOSE_TIMEOUT_MS,
+      recordTiming: false,
+      stricterFIFO: false,
+      workerHistogram: false,
+    });
+    // Piscina reports here what it also rejects its tasks with; without a listener it would end the process.
+    this.#piscina.on('error', () => {});
+  }
+
+  async warmUp(): Promise<void> {
+    const hello: SelectionTask = { format: 'json', requests: [], bytesMax: this.#bytesMax };
+    await Promise.all(Array.from({ length: this.#options.threads }, () => this.#piscina.run(hello)));
+  }
+
+  async run(format: EncodedFormat, requests: readonly SelectionRequest[]): Promise<readonly PoolAnswer[]> {
+    if (this.#closed) throw new CacheError('CACHE_CLOSED', 'the selection workers are closed');
+    if (this.#piscina.queueSize >= this.#options.queueMax) {
+      throw new CacheError('OVERLOADED', `${this.#options.queueMax} tasks wait for a selection worker`);
+    }
+    this.#tasks++;
+    return cut(await this.#answer({ format, requests, bytesMax: this.#bytesMax }));
+  }
+
+  status(): SelectionPoolStatus {
+    const { threads, queueSize } = this.#piscina;
+    return { threads: threads.length, queued: queueSize, tasks: this.#tasks, lost: this.#lost };
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#piscina.close({ force: false });
+  }
+
+  async #answer(task: SelectionTask): Promise<SelectionTaskResult> {
+    const deadline = new AbortController();
+    const timeoutMs = this.#options.taskTimeoutMs ?? DEFAULT_TASK_TIMEOUT_MS;
+    const timer = setTimeout(() => deadline.abort(), timeoutMs);
+    try {
+      return await this.#piscina.run(task, { signal: deadline.signal });
+    } catch (cause) {
+      this.#lost++;
+      const reason = deadline.signal.aborted ? `took longer than ${timeoutMs} ms` : (cause as Error).message;
+      throw new CacheError('WORKER_LOST', `a task of the selection workers failed: ${reason}`, { cause });
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+function cut(result: SelectionTaskResult): PoolAnswer[] {
+  let start = 0;
+  return result.answers.map(answer => {
+    if (!answer.ok) return answer;
+    const { end, ...rest } = answer;
+    const bytes = result.bytes.subarray(start, end);
+    start = end;
+    return { ...rest, bytes };
+  });
+}
