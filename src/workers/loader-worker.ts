@@ -78,8 +78,9 @@ class LoaderThread {
       this.#fail(data);
       result = { ok: false, error: data };
     }
-    for (const requestId of answers) this.#post({ kind: 'refreshed', requestId, result });
+    // The status goes first: whoever waited for the load finds it there.
     if (!this.#stopping.signal.aborted) this.#plan();
+    for (const requestId of answers) this.#post({ kind: 'refreshed', requestId, result });
   }
 
   #timeoutError(): ErrorData {
