@@ -1,6 +1,7 @@
 /**
- * The control words: the only shared words that change while readers look at them. Every word is an Int32, is reached
- * by `Atomics` through `src/engine/publication.ts` alone (I3), and stands on a cache-line pair of its own.
+ * The control words: the only shared words that change while readers look at them. Every word is an Int32, is
+ * reached by `Atomics` through `src/engine/publication.ts` alone (I3), and stands on a cache-line pair of its
+ * own.
  *
  *   line 0   MAGIC · VERSION · SEATS · SLOTS         written once before the block is shared
  *   line 1   CURRENT      writer: loader    readers: all      slot that is current, plus one; 0: none yet

@@ -1,6 +1,7 @@
 /**
- * The snapshot header: 1,536 bytes at the start of every slot and snapshot file, as 32-bit words. The first 64 words
- * describe the snapshot; then comes the set directory, eight words a candidate set. Words not named are zero.
+ * The snapshot header: 1,536 bytes at the start of every slot and snapshot file, as 32-bit words. The first
+ * 64 words describe the snapshot; then comes the set directory, eight words a candidate set. Words not named
+ * are zero.
  */
 
 /** "SORT", little-endian. */

@@ -1,6 +1,6 @@
 /**
- * Where the columns of a snapshot stand: one running offset over one list of columns, for a slot (extents = capacity)
- * and for a file (extents = counts) alike. Columns start at multiples of 16 bytes.
+ * Where the columns of a snapshot stand: one running offset over one list of columns, for a slot (extents =
+ * capacity) and for a file (extents = counts) alike. Columns start at multiples of 16 bytes.
  */
 import { CELL_BYTES, WIDE_ADDRESS_BYTES } from './address-cell.ts';
 import { ATTRIBUTES_MAX, HEADER_BYTES, SETS_MAX } from './snapshot-header.ts';

@@ -1,4 +1,7 @@
-/** Typed-array views over the bytes of one snapshot. Built once a slot; the owner of `buffer` keeps the memory. */
+/**
+ * Typed-array views over the bytes of one snapshot. Built once a slot; the owner of `buffer` keeps the
+ * memory.
+ */
 import {
   DESCRIBING_WORDS,
   HEADER_WORD,
@@ -31,11 +34,15 @@ export interface SnapshotViews {
   readonly headerFloats: Float64Array;
   /** Eight words a row. */
   readonly idWords: Uint32Array;
+  /** The same as four 64-bit integers a row. */
+  readonly idLongs: BigInt64Array;
   /** Four words a row, network byte order inside. */
   readonly addressWords: Uint32Array;
+  readonly addressLongs: BigInt64Array;
   /** Six words a row: see address-cell.ts. */
   readonly cellWords: Uint32Array;
   readonly cellBytes: Uint8Array;
+  readonly cellLongs: BigInt64Array;
   readonly networks: Uint32Array;
   /** `attributeCodes[attribute][row]`; 0: the row has no value. */
   readonly attributeCodes: readonly Uint16Array[];
@@ -46,12 +53,15 @@ export interface SnapshotViews {
   readonly sets: readonly SetViews[];
 }
 
-/** Views over `buffer`, which begins with a snapshot laid out as `layout`. Checks the length, not the content. */
+/**
+ * Views over `buffer`, which begins with a snapshot laid out as `layout`. Checks the length, not the content.
+ */
 export function snapshotViews(buffer: ArrayBufferLike, layout: SnapshotLayout): SnapshotViews {
   if (buffer.byteLength < layout.byteLength) {
     throw new RangeError(`the layout takes ${layout.byteLength} bytes; the buffer has ${buffer.byteLength}`);
   }
   const words = (column: ColumnPlace) => new Uint32Array(buffer, column.byteOffset, column.byteLength / 4);
+  const longs = (column: ColumnPlace) => new BigInt64Array(buffer, column.byteOffset, column.byteLength / 8);
   const bytes = (column: ColumnPlace) => new Uint8Array(buffer, column.byteOffset, column.byteLength);
   return {
     layout,
@@ -59,9 +69,12 @@ export function snapshotViews(buffer: ArrayBufferLike, layout: SnapshotLayout): 
     header: new Uint32Array(buffer, 0, HEADER_WORDS),
     headerFloats: new Float64Array(buffer, 0, DESCRIBING_WORDS / 2),
     idWords: words(layout.id),
+    idLongs: longs(layout.id),
     addressWords: words(layout.address),
+    addressLongs: longs(layout.address),
     cellWords: words(layout.cell),
     cellBytes: bytes(layout.cell),
+    cellLongs: longs(layout.cell),
     networks: words(layout.network),
     attributeCodes: layout.attributes.map(
       column => new Uint16Array(buffer, column.byteOffset, column.byteLength / 2),

@@ -1,11 +1,15 @@
 /**
- * Addresses as text and as 16 bytes (IPv4 as ::ffff:a.b.c.d). Strict: no leading zeros, no zones, no shorthand IPv4,
- * because what one parser reads as 127.0.0.1 and another as something else is how clients get misled.
+ * Addresses as text and as 16 bytes (IPv4 as ::ffff:a.b.c.d). Strict: no leading zeros, no zones, no
+ * shorthand IPv4, because what one parser reads as 127.0.0.1 and another as something else is how clients get
+ * misled.
  */
 
 const MAPPED_PREFIX_BYTES = 12;
 
-/** Parses `text` into `out` (16 bytes, network byte order). Returns false when it is no address; `out` is then undefined. */
+/**
+ * Parses `text` into `out` (16 bytes, network byte order). Returns false when it is no address; `out` is then
+ * undefined.
+ */
 export function parseAddress(text: string, out: Uint8Array): boolean {
   if (parseIpv4(text, 0, out, MAPPED_PREFIX_BYTES)) {
     out.fill(0, 0, 10);
@@ -15,17 +19,19 @@ export function parseAddress(text: string, out: Uint8Array): boolean {
   return parseIpv6(text, out);
 }
 
-/** True when the 16 bytes are an IPv4 address in its mapped form. */
-export function isIpv4(address: Uint8Array): boolean {
-  for (let i = 0; i < 10; i++) if (address[i] !== 0) return false;
-  return address[10] === 0xff && address[11] === 0xff;
+/** True when the 16 bytes from `at` are an IPv4 address in its mapped form. */
+export function isIpv4(address: Uint8Array, at = 0): boolean {
+  for (let i = at; i < at + 10; i++) if (address[i] !== 0) return false;
+  return address[at + 10] === 0xff && address[at + 11] === 0xff;
 }
 
-/** Canonical text of 16 bytes: dotted decimal, or IPv6 in the short form of RFC 5952. */
-export function formatAddress(address: Uint8Array): string {
-  if (isIpv4(address)) return `${address[12]}.${address[13]}.${address[14]}.${address[15]}`;
+/** Canonical text of the 16 bytes from `at`: dotted decimal, or IPv6 in the short form of RFC 5952. */
+export function formatAddress(address: Uint8Array, at = 0): string {
+  if (isIpv4(address, at)) {
+    return `${address[at + 12]}.${address[at + 13]}.${address[at + 14]}.${address[at + 15]}`;
+  }
   const groups: number[] = [];
-  for (let i = 0; i < 16; i += 2) groups.push((address[i]! << 8) | address[i + 1]!);
+  for (let i = at; i < at + 16; i += 2) groups.push((address[i]! << 8) | address[i + 1]!);
   const run = longestZeroRun(groups);
   if (run.length < 2) return groups.map(group => group.toString(16)).join(':');
   const before = groups.slice(0, run.start).map(group => group.toString(16));

@@ -1,4 +1,6 @@
-/** Assertions detect programmer errors; they are on in production and never caught except at a thread's top. */
+/**
+ * Assertions detect programmer errors; they are on in production and never caught except at a thread's top.
+ */
 
 export class AssertionError extends Error {
   override readonly name = 'AssertionError';

@@ -1,7 +1,8 @@
 // @hotpath
 /**
- * MurmurHash3 x86 128, Austin Appleby's public-domain algorithm (smhasher), over little-endian 32-bit words: 128 bits
- * from 32-bit arithmetic alone, about a nanosecond a word. It detects damage; it is no protection against forgery.
+ * MurmurHash3 x86 128, Austin Appleby's public-domain algorithm (smhasher), over little-endian 32-bit words:
+ * 128 bits from 32-bit arithmetic alone, about a nanosecond a word. It detects damage; it is no protection
+ * against forgery.
  */
 
 const C1 = 0x239b961b;

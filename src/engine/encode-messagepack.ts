@@ -1,28 +1,22 @@
 // @hotpath
 /**
- * A selection as MessagePack: the document of encode-json.ts, with each id as 32 bytes (`bin`) instead of hexadecimal
- * text. No extension types. Integers take the shortest form that the format has for their width below.
+ * A selection as MessagePack: the document of encode-json.ts, with each id as 32 bytes (`bin`) instead of
+ * hexadecimal text. No extension types. Integers take the shortest form that the format has for their width
+ * below.
  */
-import {
-  CELL_WORDS,
-  WIDE_ADDRESS_BYTES,
-  WIDE_ADDRESS_LENGTH_BYTE,
-} from '../../native-layout/address-cell.ts';
-import { writeAscii, writeWideAddress } from './encode-json.ts';
-import { ID_WORDS } from './node-id.ts';
+import { CELL_WORDS } from '../../native-layout/address-cell.ts';
+import { bytesLong, wideAddressLength, writeAscii, writeWideAddress } from './encode-bytes.ts';
 import type { Snapshot } from './snapshot.ts';
 
 const FIXMAP_3 = 0x83;
-const FIXMAP_4 = 0x84;
 const FIXSTR = 0xa0;
-const BIN8 = 0xc4;
-const UINT16 = 0xcd;
 const UINT32 = 0xce;
 const FLOAT64 = 0xcb;
 const STR8 = 0xd9;
 const ARRAY32 = 0xdd;
-const ID_BYTES = 32;
 const FIXSTR_LENGTH_MAX = 31;
+const ID_LONGS = 4;
+const CELL_LONGS = CELL_WORDS / 2;
 
 /** Map head, `id` and its bytes, `ip` and its text, `port` and its number, `pool` and its name. */
 const NODE_BYTES_MAX = 1 + 3 + 2 + 32 + 3 + 2 + 39 + 5 + 3 + 5 + 7;
@@ -33,26 +27,14 @@ export function messagePackBytesMax(count: number): number {
   return FRAME_BYTES_MAX + count * NODE_BYTES_MAX;
 }
 
-/** Bytes of a text with its head, as little-endian words padded with zeros. */
-function words(...bytes: (number | string)[]): number[] {
-  const flat = bytes.flatMap(part =>
-    typeof part === 'number' ? [part] : [...part].map(c => c.charCodeAt(0)),
-  );
-  const result: number[] = [];
-  for (let i = 0; i < flat.length; i += 4) {
-    result.push(
-      (flat[i] ?? 0) | ((flat[i + 1] ?? 0) << 8) | ((flat[i + 2] ?? 0) << 16) | ((flat[i + 3] ?? 0) << 24),
-    );
-  }
-  return result;
-}
-
-const [ID_0, ID_1] = words(FIXMAP_4, FIXSTR + 2, 'id', BIN8, ID_BYTES) as [number, number];
-const [IP_0] = words(FIXSTR + 2, 'ip') as [number];
-const [PORT_0, PORT_1] = words(FIXSTR + 4, 'port', UINT16) as [number, number];
-const [POOL_0, POOL_1] = words(FIXSTR + 4, 'pool') as [number, number];
-const [VETTED_0, VETTED_1] = words(FIXSTR + 6, 'vetted') as [number, number];
-const [NEW_0] = words(FIXSTR + 3, 'new') as [number];
+/** Map of four; key and head of the bytes of the id. */
+const ID = bytesLong('\x84\xa2id\xc4\x20');
+const IP = bytesLong('\xa2ip');
+/** Key, and head of a 16-bit integer. */
+const PORT = bytesLong('\xa4port\xcd');
+const POOL = bytesLong('\xa4pool');
+const VETTED = bytesLong('\xa6vetted');
+const NEW = bytesLong('\xa3new');
 
 /** As `encodeJson`, into a buffer of at least `messagePackBytesMax(count)` bytes. */
 export function encodeMessagePack(
@@ -63,59 +45,61 @@ export function encodeMessagePack(
   target: Uint8Array,
   view: DataView,
 ): number {
-  const { idWords, cellWords, wideAddressBytes } = snapshot.views;
+  const { idLongs, cellWords, cellLongs } = snapshot.views;
   const vettedCount = snapshot.vettedCount;
   let at = writeHead(snapshot.generation, ageMs, count, target, view);
   for (let i = 0; i < count; i++) {
     const row = rows[i]!;
-    view.setInt32(at, ID_0, true);
-    view.setInt32(at + 4, ID_1, true);
+    view.setBigInt64(at, ID, true);
     at += 6;
-    const id = row * ID_WORDS;
-    for (let j = id; j < id + ID_WORDS; j++, at += 4) view.setInt32(at, idWords[j]!, true);
-    view.setInt32(at, IP_0, true);
-    at += 3;
+    const id = row * ID_LONGS;
+    view.setBigInt64(at, idLongs[id]!, true);
+    view.setBigInt64(at + 8, idLongs[id + 1]!, true);
+    view.setBigInt64(at + 16, idLongs[id + 2]!, true);
+    view.setBigInt64(at + 24, idLongs[id + 3]!, true);
+    view.setBigInt64(at + 32, IP, true);
+    at += 35;
     const cell = row * CELL_WORDS;
-    const textTail = cellWords[cell + 3]!;
-    const textLength = textTail >>> 24;
+    const long = row * CELL_LONGS;
+    const textLength = cellWords[cell + 3]! >>> 24;
     if (textLength !== 0) {
       target[at++] = FIXSTR + textLength;
-      view.setInt32(at, cellWords[cell]!, true);
-      view.setInt32(at + 4, cellWords[cell + 1]!, true);
-      view.setInt32(at + 8, cellWords[cell + 2]!, true);
-      view.setInt32(at + 12, textTail, true);
+      view.setBigInt64(at, cellLongs[long]!, true);
+      view.setBigInt64(at + 8, cellLongs[long + 1]!, true);
       at += textLength;
     } else {
-      const wide = cellWords[cell]!;
-      const length = wideAddressBytes[wide * WIDE_ADDRESS_BYTES + WIDE_ADDRESS_LENGTH_BYTE]!;
-      if (length <= FIXSTR_LENGTH_MAX) {
-        target[at++] = FIXSTR + length;
-      } else {
-        target[at] = STR8;
-        target[at + 1] = length;
-        at += 2;
-      }
-      at = writeWideAddress(snapshot, wide, target, at);
+      at = writeWideText(snapshot, cellWords[cell]!, target, at);
     }
-    view.setInt32(at, PORT_0, true);
-    view.setInt32(at + 4, PORT_1, true);
+    view.setBigInt64(at, PORT, true);
     view.setInt16(at + 6, cellWords[cell + 5]! >>> 16, false);
-    view.setInt32(at + 8, POOL_0, true);
-    view.setInt32(at + 12, POOL_1, true);
+    view.setBigInt64(at + 8, POOL, true);
     at += 13;
     if (row < vettedCount) {
-      view.setInt32(at, VETTED_0, true);
-      view.setInt32(at + 4, VETTED_1, true);
+      view.setBigInt64(at, VETTED, true);
       at += 7;
     } else {
-      view.setInt32(at, NEW_0, true);
+      view.setBigInt64(at, NEW, true);
       at += 4;
     }
   }
   return at;
 }
 
-/** The map up to the elements of `nodes`. `ageMs` beyond 32 bits goes out as a double, which holds it exactly. */
+/** The text of a wide address with its head; returns the index after it. */
+function writeWideText(snapshot: Snapshot, number: number, target: Uint8Array, at: number): number {
+  const length = wideAddressLength(snapshot, number);
+  if (length <= FIXSTR_LENGTH_MAX) {
+    target[at] = FIXSTR + length;
+    return writeWideAddress(snapshot, number, target, at + 1);
+  }
+  target[at] = STR8;
+  target[at + 1] = length;
+  return writeWideAddress(snapshot, number, target, at + 2);
+}
+
+/**
+ * The map up to the elements of `nodes`. `ageMs` beyond 32 bits goes out as a double, which holds it exactly.
+ */
 function writeHead(
   generation: number,
   ageMs: number,

@@ -1,6 +1,7 @@
 /** The wire formats that the engine encodes by itself, by name. */
 import { encodeJson, jsonBytesMax } from './encode-json.ts';
 import { encodeMessagePack, messagePackBytesMax } from './encode-messagepack.ts';
+import { CacheError } from './errors.ts';
 import type { EncodedFormat } from './selection-types.ts';
 
 /** Bytes that a buffer needs to take an answer of up to `count` picks for certain. */
@@ -8,6 +9,11 @@ export function encodedBytesMax(format: EncodedFormat, count: number): number {
   return format === 'json' ? jsonBytesMax(count) : messagePackBytesMax(count);
 }
 
+/** The encoder of `format`. Throws REQUEST_INVALID for a name that is none. */
 export function encoderOf(format: EncodedFormat): typeof encodeJson {
-  return format === 'json' ? encodeJson : encodeMessagePack;
+  if (format === 'json') return encodeJson;
+  if (format === 'messagepack') return encodeMessagePack;
+  throw new CacheError('REQUEST_INVALID', `there is no format "${format}"; there are json and messagepack`, {
+    field: 'format',
+  });
 }

@@ -16,7 +16,7 @@ export class NetworkTable {
   readonly #scratch = new Uint8Array(16);
 
   constructor(bits: PrefixBits) {
-    this.#ipv4Mask = bits.ipv4 === 0 ? 0 : (-1 << (32 - bits.ipv4)) >>> 0;
+    this.#ipv4Mask = ipv4Mask(bits.ipv4);
     this.#ipv6Bits = bits.ipv6;
   }
 
@@ -32,17 +32,20 @@ export class NetworkTable {
   }
 
   /**
-   * The number of the network that the source names. A name that is an address, with or without a prefix length, is
-   * that address, so that `203.0.113.0` means the same as the /24 computed from a member; any other is taken as it is.
+   * The number of the network that the source names. A name that is an address is that address, so that
+   * `203.0.113.0` means the same as the /24 computed from a member; with a prefix length, as `inet` columns
+   * have it, its leading bits. Any other name is taken as it is.
    */
   ofName(name: string): number {
-    const slash = name.indexOf('/');
-    if (!parseAddress(slash < 0 ? name : name.slice(0, slash), this.#scratch)) {
-      return this.#number(this.#other, name);
-    }
-    return isIpv4(this.#scratch)
-      ? this.#number(this.#ipv4, ipv4Value(this.#scratch))
-      : this.#number(this.#other, ipv6Key(this.#scratch, 128));
+    const [address = '', prefix] = name.split('/', 2);
+    if (!parseAddress(address, this.#scratch)) return this.#number(this.#other, name);
+    const ipv4 = isIpv4(this.#scratch);
+    const width = ipv4 ? 32 : 128;
+    const bits = prefix === undefined ? width : prefixBits(prefix, width);
+    if (bits === undefined) return this.#number(this.#other, name);
+    return ipv4
+      ? this.#number(this.#ipv4, (ipv4Value(this.#scratch) & ipv4Mask(bits)) >>> 0)
+      : this.#number(this.#other, ipv6Key(this.#scratch, bits));
   }
 
   #number<Key>(map: Map<Key, number>, key: Key): number {
@@ -52,6 +55,15 @@ export class NetworkTable {
     map.set(key, number);
     return number;
   }
+}
+
+function ipv4Mask(bits: number): number {
+  return bits === 0 ? 0 : (-1 << (32 - bits)) >>> 0;
+}
+
+/** A prefix length from 0 to `width`, or `undefined` when `text` is none. */
+function prefixBits(text: string, width: number): number | undefined {
+  return /^\d{1,3}$/.test(text) && Number(text) <= width ? Number(text) : undefined;
 }
 
 function ipv4Value(address: Uint8Array): number {

@@ -3,11 +3,18 @@
 export const ID_WORDS = 8;
 const ID_BYTES = 32;
 const ID_DIGITS = 64;
+/** Node's decoder looks at the low byte of a character only: it takes U+0130 for `0`. The test costs 8 ns. */
+const BEYOND_ONE_BYTE = /[\u0100-\uffff]/;
 
-/** Writes the 32 bytes of `id` to `out` from byte `at`. Returns false when it is no node id; `out` is then undefined. */
+/**
+ * Writes the 32 bytes of `id` to `out` from byte `at`. Returns false when it is no node id; `out` is then
+ * undefined.
+ */
 export function parseNodeId(id: unknown, out: Buffer<ArrayBufferLike>, at: number): boolean {
   // Node's own decoder: 80 ns, against 105 to 190 for one in JavaScript. It stops at what is no digit.
-  if (typeof id === 'string') return id.length === ID_DIGITS && out.write(id, at, 'hex') === ID_BYTES;
+  if (typeof id === 'string') {
+    return id.length === ID_DIGITS && out.write(id, at, 'hex') === ID_BYTES && !BEYOND_ONE_BYTE.test(id);
+  }
   if (!(id instanceof Uint8Array) || id.length !== ID_BYTES) return false;
   out.set(id, at);
   return true;

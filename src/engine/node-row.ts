@@ -13,7 +13,10 @@ export interface NodeRow {
   readonly network?: string | undefined;
   /** True: the vetted pool; false: the new pool. */
   readonly vetted: boolean;
-  /** Name of the criterion that keeps the node out of selections (it can still be looked up); absent: eligible. */
+  /**
+   * Name of the criterion that keeps the node out of selections (it can still be looked up); absent:
+   * eligible.
+   */
   readonly ineligible?: string | undefined;
   /** Values in the order of the attribute names asked for; `undefined` where the source has none. */
   readonly attributes: readonly (string | undefined)[];

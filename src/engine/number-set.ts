@@ -1,71 +1,51 @@
 // @hotpath
 /**
- * A set of 32-bit numbers that is cleared in constant time: open addressing, each entry stamped with the round it was
- * written in. Sized for the call, so that a small request stays in the first-level cache.
+ * A set of small numbers (rows, network numbers, attribute codes) as one bit each, emptied by undoing what
+ * was set. Against a hash table it saves a multiplication, the comparison of the key and every collision: 0.7
+ * of 4 µs in a selection of 110. A million numbers take 125 kB, which stays in the second-level cache.
  */
 
+const BITS = 32;
+
 export class NumberSet {
-  /** Pairs of key and round. */
-  readonly #entries: Int32Array;
-  #round = 0;
-  #mask = 0;
-  #shift = 0;
+  #bits = new Int32Array(0);
+  /** Words of `#bits` that are not zero, an entry for each number added. */
+  readonly #touched: Int32Array;
   #size = 0;
 
-  /** `capacity`: numbers that a round can hold. */
-  constructor(capacity: number) {
-    this.#entries = new Int32Array(2 * entriesFor(capacity));
+  /** `expected`: numbers that are added between two clears. More are fine; the next `clear` is slow then. */
+  constructor(expected: number) {
+    this.#touched = new Int32Array(expected);
   }
 
   get size(): number {
     return this.#size;
   }
 
-  /** Empties the set and makes it ready for up to `expected` numbers, at most the capacity. */
-  clear(expected: number): void {
-    const entries = Math.min(entriesFor(expected), this.#entries.length / 2);
-    this.#mask = 2 * entries - 1;
-    this.#shift = Math.clz32(entries) + 1;
+  /** Empties the set and makes it ready for numbers below `limit`. */
+  clear(limit: number): void {
+    const bits = this.#bits;
+    const touched = this.#touched;
+    const size = this.#size;
     this.#size = 0;
-    this.#round++;
-    if (this.#round > 0x7fff_ffff) {
-      this.#entries.fill(0);
-      this.#round = 1;
-    }
+    if (bits.length * BITS < limit) this.#bits = new Int32Array(Math.ceil(limit / BITS));
+    else if (size > touched.length) bits.fill(0);
+    else for (let i = 0; i < size; i++) bits[touched[i]!] = 0;
   }
 
-  has(key: number): boolean {
-    const entries = this.#entries;
-    const round = this.#round;
-    const mask = this.#mask;
-    let entry = (Math.imul(key, 0x9e3779b1) >>> this.#shift) << 1;
-    while (entries[entry + 1] === round) {
-      if (entries[entry] === key) return true;
-      entry = (entry + 2) & mask;
-    }
-    return false;
+  has(number: number): boolean {
+    return (this.#bits[number >>> 5]! & (1 << (number & 31))) !== 0;
   }
 
-  /** Returns false when `key` was there already. */
-  add(key: number): boolean {
-    const entries = this.#entries;
-    const round = this.#round;
-    const mask = this.#mask;
-    let entry = (Math.imul(key, 0x9e3779b1) >>> this.#shift) << 1;
-    while (entries[entry + 1] === round) {
-      if (entries[entry] === key) return false;
-      entry = (entry + 2) & mask;
-    }
-    entries[entry] = key;
-    entries[entry + 1] = round;
-    this.#size++;
+  /** Returns false when `number` was there already. */
+  add(number: number): boolean {
+    const bits = this.#bits;
+    const word = number >>> 5;
+    const bit = 1 << (number & 31);
+    const before = bits[word]!;
+    if ((before & bit) !== 0) return false;
+    bits[word] = before | bit;
+    this.#touched[this.#size++] = word;
     return true;
   }
-}
-
-/** A power of two at least twice `numbers`, so that probes stay short and an empty entry always exists. */
-function entriesFor(numbers: number): number {
-  let entries = 16;
-  while (entries < 2 * numbers) entries *= 2;
-  return entries;
 }

@@ -1,7 +1,7 @@
 /**
- * What all placements together need of a snapshot: which attributes are packed, which filters are evaluated, and which
- * candidate sets (a filter, grouped by network or by an attribute) are prepared. Loader and readers derive the same
- * plan from the same plain settings.
+ * What all placements together need of a snapshot: which attributes are packed, which filters are evaluated,
+ * and which candidate sets (a filter, grouped by network or by an attribute) are prepared. Loader and readers
+ * derive the same plan from the same plain settings.
  */
 import { ATTRIBUTES_MAX, SETS_MAX } from '../../native-layout/snapshot-header.ts';
 import { CacheError } from './errors.ts';
@@ -15,6 +15,9 @@ import {
   type RowFilter,
 } from './placement.ts';
 import { DISTINCT_ATTRIBUTE, DISTINCT_NETWORK, DISTINCT_NONE } from './selection.ts';
+
+/** The builder notes in one 32-bit word which filters let a row pass. */
+const FILTERS_MAX = 32;
 
 /** Plain data: it crosses to every thread that opens the cache. */
 export interface PlacementSettings {
@@ -60,6 +63,7 @@ export interface PlacementPlan {
 export function placementPlan(settings: PlacementSettings): PlacementPlan {
   const options: Record<string, PlacementOptions> = { [DEFAULT_PLACEMENT]: {}, ...settings.placements };
   for (const [name, placement] of Object.entries(options)) checkPlacement(name, placement);
+  checkDistinctAttributes(settings.distinctAttributes);
   const groupings = groupingAttributes(Object.values(options), settings.distinctAttributes);
   const attributes = [
     ...new Set([...groupings, ...Object.values(options).flatMap(p => filterAttributes(p.filter))]),
@@ -91,6 +95,13 @@ export function placementPlan(settings: PlacementSettings): PlacementPlan {
       distinct: distinctRules.get(placement.distinct ?? 'network')!,
       distinctRules,
     });
+  }
+  if (filters.length > FILTERS_MAX) {
+    throw new CacheError(
+      'CONFIG_INVALID',
+      `placements have ${filters.length - 1} different filters; the limit is ${FILTERS_MAX - 1}`,
+      { field: 'placements' },
+    );
   }
   if (sets.length > SETS_MAX) {
     throw new CacheError(
@@ -142,7 +153,7 @@ const FILTER_KEYS = ['countries', 'excludeCountries', 'flags'];
 function checkPlacement(name: string, placement: PlacementOptions): void {
   const path = `placements.${name}`;
   if (name === '') fail('placements', 'has a placement without a name');
-  if (typeof placement !== 'object' || placement === null) fail(path, 'is not an object');
+  if (!isObject(placement)) fail(path, 'is not an object');
   checkKeys(path, placement, PLACEMENT_KEYS);
   const { newFraction, distinct, capNewFraction, filter } = placement;
   if (
@@ -161,7 +172,7 @@ function checkPlacement(name: string, placement: PlacementOptions): void {
 }
 
 function checkFilter(path: string, filter: PlacementFilter): void {
-  if (typeof filter !== 'object' || filter === null) fail(path, 'is not an object');
+  if (!isObject(filter)) fail(path, 'is not an object');
   checkKeys(path, filter, FILTER_KEYS);
   for (const key of ['countries', 'excludeCountries'] as const) {
     const values = filter[key];
@@ -170,9 +181,21 @@ function checkFilter(path: string, filter: PlacementFilter): void {
       fail(`${path}.${key}`, 'is not a list of country codes');
     }
   }
-  for (const [flag, wanted] of Object.entries(filter.flags ?? {})) {
+  const { flags = {} } = filter;
+  if (!isObject(flags)) fail(`${path}.flags`, 'is not an object');
+  for (const [flag, wanted] of Object.entries(flags)) {
     if (typeof wanted !== 'boolean') fail(`${path}.flags.${flag}`, 'is not true or false');
   }
+}
+
+function checkDistinctAttributes(names: readonly string[]): void {
+  if (!Array.isArray(names) || !names.every(name => typeof name === 'string' && name !== '')) {
+    fail('distinctAttributes', 'is not a list of attribute names');
+  }
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function checkKeys(path: string, value: object, known: readonly string[]): void {

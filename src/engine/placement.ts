@@ -1,7 +1,7 @@
 /**
- * Placements: named policies that say which nodes may be chosen for a request and how they spread. A filter is
- * evaluated once a load, row by row, by the builder; a request never evaluates one. The policy language is to
- * come here: whatever it becomes, it compiles to a `RowFilter`.
+ * Placements: named policies that say which nodes may be chosen for a request and how they spread. A filter
+ * is evaluated once a load, row by row, by the builder; a request never evaluates one. The policy language is
+ * to come here: whatever it becomes, it compiles to a `RowFilter`.
  */
 import { CacheError } from './errors.ts';
 import type { NodeRow } from './node-row.ts';
@@ -32,7 +32,9 @@ export const DEFAULT_NEW_FRACTION = 0.05;
 
 export type RowFilter = (row: NodeRow) => boolean;
 
-/** A row filter over rows that carry the values of `attributes` in that order; `undefined` lets all rows pass. */
+/**
+ * A row filter over rows that carry the values of `attributes` in that order; `undefined` lets all rows pass.
+ */
 export function compileFilter(
   filter: PlacementFilter | undefined,
   attributes: readonly string[],

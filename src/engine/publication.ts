@@ -1,22 +1,25 @@
 // @hotpath
 /**
- * Publication by leased slots: how one writer swaps snapshots under many readers, and nobody waits. The only file that
- * touches `Atomics` on the control words (I3). Runs on every thread: `Publisher` on the loader, `Lease` on readers.
+ * Publication by leased slots: how one writer swaps snapshots under many readers, and nobody waits. The only
+ * file that touches `Atomics` on the control words (I3). Runs on every thread: `Publisher` on the loader,
+ * `Lease` on readers.
  *
- * **Protocol.** A reader stores the slot it means to use in its lease and then confirms that the slot is still current;
- * the writer makes a slot current and later, before it overwrites any slot, reads every lease once.
+ * **Protocol.** A reader stores the slot it means to use in its lease and then confirms that the slot is
+ * still current; the writer makes a slot current and later, before it overwrites any slot, reads every lease
+ * once.
  *
- * **Orderings.** All control words are accessed by sequentially consistent atomics, so they stand in one total order.
- * Let L be a reader's confirming load of CURRENT (it saw slot s), A its lease store before it, P the writer's store that
- * moves CURRENT away from s, and S the writer's load of that lease before it overwrites s. P comes before S, A before L.
- * If A came after S, then P, S, A, L would stand in this order, and L could not have seen s unless s had been published
- * again, complete. So S sees the lease, and s is skipped; or S sees a later lease store of the same reader, which
- * synchronizes with S and puts all the reader's plain reads of s before the overwrite. No plain access to a slot ever
- * races, so plain reads and writes are sequentially consistent on every processor (ECMA-262, memory model).
+ * **Orderings.** All control words are accessed by sequentially consistent atomics, so they stand in one
+ * total order. Let L be a reader's confirming load of CURRENT (it saw slot s), A its lease store before it, P
+ * the writer's store that moves CURRENT away from s, and S the writer's load of that lease before it
+ * overwrites s. P comes before S, A before L. If A came after S, then P, S, A, L would stand in this order,
+ * and L could not have seen s unless s had been published again, complete. So S sees the lease, and s is
+ * skipped; or S sees a later lease store of the same reader, which synchronizes with S and puts all the
+ * reader's plain reads of s before the overwrite. No plain access to a slot ever races, so plain reads and
+ * writes are sequentially consistent on every processor (ECMA-262, memory model).
  *
- * **Space.** R seats block at most R slots, the current one is one more: with R + 2 slots there is always one to write.
- * Each lease must be read exactly once a publish: reading them anew for every slot meets one moving reader in several
- * slots, and then finds none free.
+ * **Space.** R seats block at most R slots, the current one is one more: with R + 2 slots there is always one
+ * to write. Each lease must be read exactly once a publish: reading them anew for every slot meets one moving
+ * reader in several slots, and then finds none free.
  */
 import {
   CONTROL_MAGIC,
@@ -34,7 +37,10 @@ import { CacheError } from './errors.ts';
 export const NO_SLOT = -1;
 const NONE = 0;
 
-/** Sequentially consistent access to words of a control block. Production binds `Atomics`; a schedule explorer its own. */
+/**
+ * Sequentially consistent access to words of a control block. Production binds `Atomics`; a schedule explorer
+ * its own.
+ */
 export interface ControlWords {
   load(word: number): number;
   store(word: number, value: number): void;
@@ -42,9 +48,13 @@ export interface ControlWords {
   compareExchange(word: number, expected: number, replacement: number): number;
 }
 
-/** The words of a control block in shared memory. Throws LAYOUT_MISMATCH when it is none, or of another version. */
+/**
+ * The words of a control block in shared memory. Throws LAYOUT_MISMATCH when it is none, or of another
+ * version.
+ */
 export function sharedControlWords(block: SharedArrayBuffer): { words: ControlWords; seats: number } {
-  const array = new Int32Array(block);
+  // Rounded down: bytes that are no whole words are refused below, like all that is no control block.
+  const array = new Int32Array(block, 0, Math.floor(block.byteLength / Int32Array.BYTES_PER_ELEMENT));
   const words: ControlWords = {
     load: word => Atomics.load(array, word),
     store: (word, value) => {
@@ -96,11 +106,15 @@ export class Publisher {
 
   /** The current slot, or NO_SLOT. */
   currentSlot(): number {
-    // Only this thread stores CURRENT; after a restart of the loader the load also orders us after its last publish.
+    // Only this thread stores CURRENT; after a restart of the loader the load also orders us after its last
+    // publish.
     return this.#words.load(CONTROL_WORD.CURRENT) - 1;
   }
 
-  /** A slot that may be written: neither current nor leased. The lowest one, so that few slots are ever touched. */
+  /**
+   * A slot that may be written: neither current nor leased. The lowest one, so that few slots are ever
+   * touched.
+   */
   claimSlot(): number {
     const busy = this.#busy;
     busy.fill(0);
@@ -124,7 +138,8 @@ export class Publisher {
 
   /** Makes `slot`, written and validated, current. */
   publish(slot: number, generation: number): void {
-    // First the number: dying between the two stores skips a number, the other order would give one out twice.
+    // First the number: dying between the two stores skips a number, the other order would give one out
+    // twice.
     this.#words.store(CONTROL_WORD.GENERATION, generation);
     // Puts every plain write to the slot before every read by a reader that sees this value.
     this.#words.store(CONTROL_WORD.CURRENT, slot + 1);
@@ -137,6 +152,8 @@ export class Lease {
   readonly #seat: number;
   readonly #leaseWord: number;
   #leased = NONE;
+  #moves = 0;
+  #released = false;
 
   private constructor(words: ControlWords, seat: number) {
     this.#words = words;
@@ -152,44 +169,50 @@ export class Lease {
     }
     throw new CacheError(
       'SEATS_EXHAUSTED',
-      `all ${seats} reader seats are taken (capacity.readers); close readers, or adopt() the workers that end`,
+      `all ${seats} reader seats are taken (capacity.readers); close readers, or adopt() workers that end`,
       { field: 'capacity.readers' },
     );
   }
 
-  /** The slot leased before the last `acquire` decided, or NO_SLOT. */
-  get slot(): number {
-    return this.#leased - 1;
+  /**
+   * How often the lease has moved. Only while this stays the same do the bytes stay the same: the same slot
+   * is not enough, since one `acquire` may leave a slot, meet a publish into it, and come back.
+   */
+  get moves(): number {
+    return this.#moves;
   }
 
   /**
-   * Leases the current slot and returns it, or NO_SLOT when nothing is published. Its bytes stand until the next call.
-   * Loops only while publishes happen between the store and the confirming load.
+   * Leases the current slot and returns it, or NO_SLOT when nothing is published. Its bytes stand until the
+   * next call. Loops only while publishes happen between the store and the confirming load.
    */
   acquire(): number {
+    assert(!this.#released, 'a released lease is not used again: its seat may be another reader’s');
     // The steady state: one load. The leased slot is still current, and nobody writes a leased slot.
     let current = this.#words.load(CONTROL_WORD.CURRENT);
     while (current !== this.#leased) {
       // Announce, then check again: see Orderings.
       this.#words.store(this.#leaseWord, current);
       this.#leased = current;
+      this.#moves++;
       current = this.#words.load(CONTROL_WORD.CURRENT);
     }
     return current - 1;
   }
 
-  /** Gives the seat back. The lease must not be used afterwards. */
+  /** Gives the seat back; the lease cannot be used afterwards. */
   release(): void {
+    if (this.#released) return;
+    this.#released = true;
     // The lease first: a free seat never blocks a slot.
     this.#words.store(this.#leaseWord, NONE);
     this.#words.store(ownerWord(this.#seat), NONE);
-    this.#leased = NONE;
   }
 }
 
 /**
- * Frees the seats of a thread that has ended. Call it only after the thread's `exit` event: a lease taken from a living
- * reader would let the writer into the slot it reads. Returns the number of seats freed.
+ * Frees the seats of a thread that has ended. Call it only after the thread's `exit` event: a lease taken
+ * from a living reader would let the writer into the slot it reads. Returns the number of seats freed.
  */
 export function reapSeats(words: ControlWords, seats: number, threadId: number): number {
   let reaped = 0;

@@ -1,9 +1,10 @@
 // @hotpath
 /**
- * Randomness for picks: unpredictable, unbiased, erased as used. ChaCha with 8 rounds (Aumasson, "Too Much Crypto",
- * 2020) as a fast-key-erasure generator (Bernstein, 2017): each refill runs BLOCKS blocks under a key and a counter
- * from zero, takes the first eight words as the next key, and hands out the rest, clearing each word as it goes.
- * The state belongs to one thread: it is never put into shared memory and never restored from a snapshot.
+ * Randomness for picks: unpredictable, unbiased, erased as used. ChaCha with 8 rounds (Aumasson, "Too Much
+ * Crypto", 2020) as a fast-key-erasure generator (Bernstein, 2017): each refill runs BLOCKS blocks under a
+ * key and a counter from zero, takes the first eight words as the next key, and hands out the rest, clearing
+ * each word as it goes. The state belongs to one thread: it is never put into shared memory and never
+ * restored from a snapshot.
  */
 
 export const KEY_WORDS = 8;
@@ -37,19 +38,22 @@ export class Random {
   }
 
   /**
-   * An integer below `n`, each equally likely; `n` from 1 to 2^32 - 1. Lemire, "Fast Random Integer Generation in an
-   * Interval" (2019): high half of a product, and rejection of the few low halves that would favour some result.
+   * An integer below `n`, each equally likely; `n` from 1 to 2^32 - 1. Lemire, "Fast Random Integer
+   * Generation in an Interval" (2019): high half of a product, and rejection of the few low halves that would
+   * favour some result.
    */
   below(n: number): number {
-    let x = this.word();
-    let low = Math.imul(x, n) >>> 0;
-    if (low < n) {
-      const threshold = (2 ** 32 - n) % n;
-      while (low < threshold) {
-        x = this.word();
-        low = Math.imul(x, n) >>> 0;
-      }
-    }
+    const x = this.word();
+    return Math.imul(x, n) >>> 0 >= n ? highHalf(x, n) : this.#belowFair(x, n);
+  }
+
+  /**
+   * The one case in 2^32 / n that needs care; inside `below` its types would slow the code for all others.
+   */
+  #belowFair(word: number, n: number): number {
+    const threshold = (-n >>> 0) % n;
+    let x = word;
+    while (Math.imul(x, n) >>> 0 < threshold) x = this.word();
     return highHalf(x, n);
   }
 
@@ -70,8 +74,8 @@ export class Random {
 }
 
 /**
- * The high 32 bits of the 64-bit product. For small `n` in 32-bit integers, whose latency is half that of doubles; else
- * in doubles, whose intermediate products stay below 2^48 and are exact.
+ * The high 32 bits of the 64-bit product. For small `n` in 32-bit integers, whose latency is half that of
+ * doubles; else in doubles, whose intermediate products stay below 2^48 and are exact.
  */
 function highHalf(x: number, n: number): number {
   if (n <= 0xffff) return (Math.imul(x >>> 16, n) + (Math.imul(x & 0xffff, n) >>> 16)) >>> 16;

@@ -1,9 +1,9 @@
 /**
- * A thread's own reader: leases the current snapshot, resolves requests against it, picks, encodes. Synchronous and
- * without I/O; belongs to one thread. Every call works on one whole generation (I1) and leaves nothing of shared memory
- * behind in what it returns.
+ * A thread's own reader: leases the current snapshot, resolves requests against it, picks, encodes.
+ * Synchronous and without I/O; belongs to one thread. Every call works on one whole generation (I1) and
+ * leaves nothing of shared memory behind in what it returns.
  */
-import { RECORD_BYTES, RECORD_WORDS } from '../../native-layout/node-record.ts';
+import { RECORD_BYTES } from '../../native-layout/node-record.ts';
 import { HEADER_WORDS } from '../../native-layout/snapshot-header.ts';
 import type { SnapshotLayout } from '../../native-layout/snapshot-layout.ts';
 import { headerProblem, snapshotViews } from '../../native-layout/snapshot-views.ts';
@@ -16,7 +16,7 @@ import { DEFAULT_PLACEMENT } from './placement.ts';
 import type { DistinctRule, PlacementPlan, PlannedPlacement } from './placement-plan.ts';
 import { type Lease, NO_SLOT } from './publication.ts';
 import type { Random } from './random.ts';
-import { RecordSlab } from './record-slab.ts';
+import { RecordSlab, recordMemory } from './record-slab.ts';
 import { DISTINCT_NETWORK, type Draw, Selector } from './selection.ts';
 import {
   checkLookup,
@@ -61,6 +61,8 @@ export class Reader {
   readonly #slab = new RecordSlab();
   readonly #snapshots: (Snapshot | undefined)[];
   #snapshot: Snapshot | undefined;
+  /** Moves of the lease that `#snapshot` belongs to. */
+  #moves = 0;
   /** Where an id is parsed before it is looked up. */
   readonly #idWords = new Uint32Array(ID_WORDS);
   readonly #idBytes = bytesOf(this.#idWords);
@@ -116,9 +118,15 @@ export class Reader {
     checkRequest(request, this.#limits);
     const snapshot = this.#pick(request);
     const { picks, pickCount } = this.#selector;
-    const records = this.#slab.take(pickCount * RECORD_WORDS);
-    encodeRecords(snapshot, picks, pickCount, records, 0);
-    return new Selection(snapshot.generation, this.#ageOf(snapshot), this.#shortage(snapshot), records);
+    const start = this.#slab.take(pickCount * RECORD_BYTES);
+    const records = this.#slab.memory;
+    encodeRecords(snapshot, picks, pickCount, records.view, start);
+    const head = {
+      generation: snapshot.generation,
+      ageMs: this.#ageOf(snapshot),
+      shortage: this.#shortage(snapshot),
+    };
+    return new Selection(head, records, start, pickCount);
   }
 
   /** `target` has at least `encodedBytesMax(format, count)` bytes; RangeError otherwise. */
@@ -132,14 +140,16 @@ export class Reader {
     return this.#encoded(snapshot, bytes);
   }
 
-  /** `target` begins at a multiple of 4 bytes and has at least `count` × RECORD_BYTES; RangeError otherwise. */
+  /**
+   * `target` begins at a multiple of 4 bytes and has at least `count` × RECORD_BYTES; RangeError otherwise.
+   */
   selectRecords(request: SelectionRequest, target: Uint8Array): EncodedSelection {
     checkRequest(request, this.#limits);
     checkRoom(target, (request.count ?? DEFAULT_COUNT) * RECORD_BYTES);
     const snapshot = this.#pick(request);
     const { picks, pickCount } = this.#selector;
-    const words = new Uint32Array(target.buffer, target.byteOffset, pickCount * RECORD_WORDS);
-    encodeRecords(snapshot, picks, pickCount, words, 0);
+    const view = new DataView(target.buffer, target.byteOffset, target.byteLength);
+    encodeRecords(snapshot, picks, pickCount, view, 0);
     return this.#encoded(snapshot, pickCount * RECORD_BYTES);
   }
 
@@ -149,7 +159,7 @@ export class Reader {
     const nodes: (FoundNode | undefined)[] = [];
     const unknown: string[] = [];
     const row = new Uint32Array(1);
-    const record = new Uint32Array(RECORD_WORDS);
+    const record = recordMemory(RECORD_BYTES);
     for (let i = 0; i < ids.length; i++) {
       const found = this.#rowOf(snapshot, 'ids', ids, i);
       if (found === NO_ROW) {
@@ -157,8 +167,8 @@ export class Reader {
         nodes.push(undefined);
       } else {
         row[0] = found;
-        encodeRecords(snapshot, row, 1, record, 0);
-        nodes.push(nodeOfRecord(record, 0));
+        encodeRecords(snapshot, row, 1, record.view, 0);
+        nodes.push(nodeOfRecord(record.bytes, 0));
       }
     }
     return { generation: snapshot.generation, ageMs: this.#ageOf(snapshot), nodes, unknown };
@@ -179,10 +189,10 @@ export class Reader {
   }
 
   #acquire(): Snapshot | undefined {
-    const before = this.#lease.slot;
     const slot = this.#lease.acquire();
-    // The same slot is the same generation: a leased slot is never written.
-    if (slot === before) return this.#snapshot;
+    // An unmoved lease is the same generation: a leased slot is never written.
+    if (this.#lease.moves === this.#moves) return this.#snapshot;
+    this.#moves = this.#lease.moves;
     // Whatever happens next, the slot of before is no longer ours to read.
     this.#snapshot = undefined;
     if (slot !== NO_SLOT) this.#snapshot = this.#open(slot);
@@ -241,7 +251,7 @@ export class Reader {
   #rowOf(snapshot: Snapshot, field: string, ids: readonly NodeId[], i: number): number {
     if (!parseNodeId(ids[i], this.#idBytes, 0)) throw invalidId(field, i, ids[i]);
     const { idIndex, idWords } = snapshot.views;
-    return findRow(idIndex, snapshot.indexEntries, snapshot.indexSeed, idWords, this.#idWords, 0);
+    return findRow(idIndex, snapshot.indexEntries, snapshot.indexKeys, idWords, this.#idWords, 0);
   }
 
   #shortage(snapshot: Snapshot): Shortage | undefined {

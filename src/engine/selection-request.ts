@@ -1,6 +1,7 @@
 /**
- * Checks a selection request that came from outside. Nothing is coerced: a field that is wrong is named, and so is one
- * that does not exist. Ids are checked here by type and count; their content when they are looked up.
+ * Checks a selection request that came from outside. Nothing is coerced: a field that is wrong is named, and
+ * so is one that does not exist. Ids are checked here by type and count; their content when they are looked
+ * up.
  */
 import { CacheError } from './errors.ts';
 import type { SelectionRequest } from './selection-types.ts';
@@ -27,24 +28,18 @@ const FIELDS: readonly (keyof SelectionRequest)[] = [
   'fillWithNew',
   'order',
 ];
+const FIELD_SET: ReadonlySet<string> = new Set(FIELDS);
 
-/** `value` as a request, or REQUEST_INVALID with the field at fault. */
-export function parseSelectionRequest(value: unknown, limits: SelectionLimits): SelectionRequest {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw invalid('', `a request is an object, not ${describe(value)}`);
+/** Throws REQUEST_INVALID with the field at fault. The count is checked even when it is the default. */
+export function checkRequest(request: SelectionRequest, limits: SelectionLimits): void {
+  if (typeof request !== 'object' || request === null || Array.isArray(request)) {
+    throw invalid('', `a request is an object, not ${describe(request)}`);
   }
-  for (const field of Object.keys(value)) {
-    if (!(FIELDS as readonly string[]).includes(field)) {
+  for (const field in request) {
+    if (!FIELD_SET.has(field)) {
       throw invalid(field, `there is no field "${field}"; the fields are ${FIELDS.join(', ')}`);
     }
   }
-  const request = value as SelectionRequest;
-  checkRequest(request, limits);
-  return request;
-}
-
-/** Checks the known fields of `request`. The count is checked even when it is the default. */
-export function checkRequest(request: SelectionRequest, limits: SelectionLimits): void {
   const { count = DEFAULT_COUNT, newFraction, order } = request;
   if (!Number.isInteger(count) || count < 1 || count > limits.countMax) {
     throw invalid('count', `count is ${describe(count)}; it is an integer from 1 to ${limits.countMax}`);

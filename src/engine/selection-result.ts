@@ -1,17 +1,18 @@
 /**
- * A selection as the library gives it: its picks as private records, made into objects when they are looked at. A copy:
- * nothing a caller does to it reaches the cache.
+ * A selection as the library gives it: its picks as private records, made into objects when they are looked
+ * at. A copy: nothing a caller does to it reaches the cache.
  */
 import {
   POOL_INELIGIBLE,
   POOL_VETTED,
   RECORD_ADDRESS_WORD,
+  RECORD_BYTES,
   RECORD_TAIL_WORD,
-  RECORD_WORDS,
 } from '../../native-layout/node-record.ts';
+import { ID_BYTES } from '../../native-layout/snapshot-layout.ts';
 import { formatAddress } from './address.ts';
-import { nodeIdText } from './node-id.ts';
-import type { LookupPool, PickedNode, PoolName, Shortage } from './selection-types.ts';
+import type { RecordMemory } from './record-slab.ts';
+import type { FoundNode, PickedNode, PoolName, Shortage } from './selection-types.ts';
 
 export class Selection implements Iterable<PickedNode> {
   readonly generation: number;
@@ -19,25 +20,37 @@ export class Selection implements Iterable<PickedNode> {
   readonly ageMs: number;
   /** Present when fewer nodes than asked for were found; those that were are here all the same. */
   readonly shortage: Shortage | undefined;
-  readonly #records: Uint32Array;
+  /** Picks found. */
+  readonly length: number;
+  /** Until the objects are made: then the memory, which many selections share, is let go. */
+  #records: RecordMemory | undefined;
+  readonly #start: number;
   #nodes: readonly PickedNode[] | undefined;
 
-  /** `records`: RECORD_WORDS words a pick, owned by the selection from here on. */
-  constructor(generation: number, ageMs: number, shortage: Shortage | undefined, records: Uint32Array) {
+  /**
+   * The records of the picks stand in `records` from byte `start` on; those bytes belong to the selection.
+   */
+  constructor(
+    { generation, ageMs, shortage }: Pick<Selection, 'generation' | 'ageMs' | 'shortage'>,
+    records: RecordMemory,
+    start: number,
+    length: number,
+  ) {
     this.generation = generation;
     this.ageMs = ageMs;
     this.shortage = shortage;
+    this.length = length;
     this.#records = records;
-  }
-
-  get length(): number {
-    return this.#records.length / RECORD_WORDS;
+    this.#start = start;
   }
 
   /** All picks as plain objects, made on first use. */
   get nodes(): readonly PickedNode[] {
-    this.#nodes ??= Array.from({ length: this.length }, (_, i) => pickedNode(this.#records, i));
-    return this.#nodes;
+    if (this.#records !== undefined) {
+      this.#nodes = pickedNodes(this.#records.bytes, this.#start, this.length);
+      this.#records = undefined;
+    }
+    return this.#nodes!;
   }
 
   /** The pick at `index`, or `undefined` beyond the end. */
@@ -56,34 +69,23 @@ export class Selection implements Iterable<PickedNode> {
   }
 }
 
-function pickedNode(records: Uint32Array, index: number): PickedNode {
-  const { id, ip, port, pool } = nodeOfRecord(records, index);
-  return { id, ip, port, pool: pool as PoolName };
+function pickedNodes(bytes: Buffer, start: number, length: number): PickedNode[] {
+  const nodes: PickedNode[] = [];
+  for (let i = 0, at = start; i < length; i++, at += RECORD_BYTES) {
+    const { id, ip, port, pool } = nodeOfRecord(bytes, at);
+    nodes.push({ id, ip, port, pool: pool as PoolName });
+  }
+  return nodes;
 }
 
-/** The record at `index` as an object. */
-export function nodeOfRecord(
-  records: Uint32Array,
-  index: number,
-): { id: string; ip: string; port: number; pool: LookupPool } {
-  const at = index * RECORD_WORDS;
-  const tail = records[at + RECORD_TAIL_WORD]!;
-  const pool = tail >>> 16;
+/** The record at byte `at` as an object. */
+export function nodeOfRecord(bytes: Buffer, at: number): FoundNode {
+  const tail = at + 4 * RECORD_TAIL_WORD;
+  const pool = bytes[tail + 2]!;
   return {
-    id: nodeIdText(records, at),
-    ip: addressText(records, at + RECORD_ADDRESS_WORD),
-    port: tail & 0xffff,
+    id: bytes.toString('hex', at, at + ID_BYTES),
+    ip: formatAddress(bytes, at + 4 * RECORD_ADDRESS_WORD),
+    port: bytes[tail]! | (bytes[tail + 1]! << 8),
     pool: pool === POOL_VETTED ? 'vetted' : pool === POOL_INELIGIBLE ? 'ineligible' : 'new',
   };
-}
-
-/** ::ffff:0:0/96 as the third little-endian word of an address. */
-const MAPPED_WORD = 0xffff_0000;
-
-function addressText(records: Uint32Array, at: number): string {
-  if (records[at] === 0 && records[at + 1] === 0 && records[at + 2] === MAPPED_WORD) {
-    const value = records[at + 3]!;
-    return `${value & 0xff}.${(value >>> 8) & 0xff}.${(value >>> 16) & 0xff}.${value >>> 24}`;
-  }
-  return formatAddress(new Uint8Array(records.buffer, records.byteOffset + at * 4, 16));
 }

@@ -1,13 +1,16 @@
 // @hotpath
 /**
- * The selection: random choice among the candidates of one snapshot. Plain TypeScript, and the oracle of any faster
- * kernel: the same snapshot, request and key give the same picks. Works on rows; knows no ids, texts or encodings.
+ * The selection: random choice among the candidates of one snapshot. Plain TypeScript, and the oracle of any
+ * faster kernel: the same snapshot, request and key give the same picks. Works on rows; knows no ids, texts
+ * or encodings.
  *
- * Groups (networks) have equal chance, then the members of a group; at most one pick a group over both pools together.
- * A draw without replacement is by rejection while few groups are taken, and by a partial Fisher-Yates walk over all of
- * them when many are, or when rejection has used up its tries: no request loops.
+ * Groups (networks) have equal chance, then the members of a group; at most one pick a group over both pools
+ * together. A draw without replacement is by rejection while few groups are taken, and by a partial
+ * Fisher-Yates walk over all of them when many are, or when rejection has used up its tries: no request
+ * loops.
  */
 import { POOL_NEW, POOL_VETTED } from '../../native-layout/node-record.ts';
+import { ATTRIBUTE_VALUES_MAX } from '../../native-layout/snapshot-header.ts';
 import { NumberSet } from './number-set.ts';
 import type { Random } from './random.ts';
 import type { CandidateSet, Snapshot } from './snapshot.ts';
@@ -30,7 +33,10 @@ export interface Draw {
   set: number;
   /** Index of the attribute, for DISTINCT_ATTRIBUTE. */
   attribute: number;
-  /** Rows never picked, `excludedCount` of them; and `heldCount` rows whose groups and networks are blocked too. */
+  /**
+   * Rows never picked, `excludedCount` of them; and `heldCount` rows whose groups and networks are blocked
+   * too.
+   */
   excludedRows: Uint32Array;
   excludedCount: number;
   heldRows: Uint32Array;
@@ -38,6 +44,15 @@ export interface Draw {
 }
 
 const NO_MEMBER = -1;
+/** Attribute code of a row that has no value. */
+const NO_VALUE = 0;
+/**
+ * Draws that may fail before rejection gives way to a walk: with half of the groups free, never in practice.
+ */
+function missesMax(wanted: number): number {
+  return 64 + 7 * wanted;
+}
+
 /** Draws inside a group before its members are counted out. */
 const MEMBER_TRIES = 8;
 
@@ -69,12 +84,14 @@ export class Selector {
   constructor(random: Random, countMax: number, idsMax: number) {
     this.#random = random;
     this.picks = new Uint32Array(countMax);
-    this.#taken = new NumberSet(countMax + idsMax);
+    this.#taken = new NumberSet(2 * countMax + idsMax);
     this.#excluded = new NumberSet(idsMax);
     this.#blockedNetworks = new NumberSet(idsMax);
   }
 
-  /** Picks rows of `snapshot`, as many as can be had up to `draw.count`; the results are in the fields above. */
+  /**
+   * Picks rows of `snapshot`, as many as can be had up to `draw.count`; the results are in the fields above.
+   */
   select(snapshot: Snapshot, draw: Draw): void {
     const set = snapshot.sets[draw.set]!;
     this.#snapshot = snapshot;
@@ -97,11 +114,14 @@ export class Selector {
     if (missing > 0 && newFirst > 0 && !byNode) repaired = this.#freeSharedGroups(missing);
     missing -= repaired;
     if (missing > 0 && draw.fillWithNew) this.newPicked += this.#drawFrom(vettedEnd, end, missing);
+    const later = repaired > 0 || this.newPicked > newFirst;
+    if (!draw.vettedFirst || later) this.#mix(newFirst, later);
     if (draw.vettedFirst) this.#sortVettedFirst();
-    else this.#mix(newFirst, repaired > 0 || this.newPicked > newFirst);
   }
 
-  /** How many new picks: the integer part of the expectation, and one more with the probability of the rest. */
+  /**
+   * How many new picks: the integer part of the expectation, and one more with the probability of the rest.
+   */
   #drawNewCount(draw: Draw, set: CandidateSet): number {
     let fraction = draw.newFraction;
     if (draw.capNewFraction) {
@@ -119,19 +139,24 @@ export class Selector {
     const { excludedRows, excludedCount, heldRows, heldCount, distinct } = draw;
     const { networks, attributeCodes } = this.#snapshot.views;
     const ids = excludedCount + heldCount;
-    this.#taken.clear(draw.count + ids);
+    this.#taken.clear(this.#keyLimit());
     this.#blockedRows = ids;
     if (ids === 0) return;
-    this.#excluded.clear(ids);
-    this.#blockedNetworks.clear(heldCount);
+    this.#excluded.clear(this.#snapshot.rowCount);
+    this.#blockedNetworks.clear(this.#snapshot.networkCount);
     for (let i = 0; i < excludedCount; i++) this.#excluded.add(excludedRows[i]!);
     for (let i = 0; i < heldCount; i++) {
       const row = heldRows[i]!;
       this.#excluded.add(row);
       this.#blockedNetworks.add(networks[row]!);
       if (distinct === DISTINCT_NETWORK) this.#taken.add(networks[row]!);
-      else if (distinct === DISTINCT_ATTRIBUTE) this.#taken.add(attributeCodes[draw.attribute]![row]!);
+      else if (distinct === DISTINCT_ATTRIBUTE) this.#blockValue(attributeCodes[draw.attribute]![row]!);
     }
+  }
+
+  /** A held node without a value blocks no value: others without one need not be like it. */
+  #blockValue(code: number): void {
+    if (code !== NO_VALUE) this.#taken.add(code);
   }
 
   /** Draws up to `wanted` picks from the groups (or positions) `from` to `to`; returns how many it made. */
@@ -139,15 +164,55 @@ export class Selector {
     const width = to - from;
     let made = 0;
     if (wanted === 0 || width === 0) return 0;
-    const random = this.#random;
     if (2 * (wanted + this.#taken.size + this.#blockedRows) <= width) {
-      // At least half of the groups are free: 64 + 8 × wanted tries fail with a probability below 2^-64.
-      for (let tries = 64 + 8 * wanted; tries > 0 && made < wanted; tries--) {
-        if (this.#tryPick(from + random.below(width))) made++;
-      }
+      const simple = this.#blockedRows === 0 && this.#distinct !== DISTINCT_NONE;
+      made = simple ? this.#drawSimple(from, width, wanted) : this.#drawByTrial(from, width, wanted);
       if (made === wanted) return made;
     }
     return made + this.#walk(from, width, wanted - made);
+  }
+
+  /** Draws until `wanted` picks are made, or `missesMax` draws have failed. */
+  #drawByTrial(from: number, width: number, wanted: number): number {
+    const random = this.#random;
+    let made = 0;
+    let misses = missesMax(wanted);
+    while (made < wanted) {
+      if (this.#tryPick(from + random.below(width))) made++;
+      else if (misses-- === 0) break;
+    }
+    return made;
+  }
+
+  /**
+   * The same for the common case, nothing blocked and one pick a group: a loop with its state in registers.
+   */
+  #drawSimple(from: number, width: number, wanted: number): number {
+    const { groupKeys, groupStarts, rows, identity } = this.#set;
+    const random = this.#random;
+    const taken = this.#taken;
+    const picks = this.picks;
+    const first = this.pickCount;
+    const end = first + wanted;
+    let to = first;
+    let misses = missesMax(wanted);
+    while (to < end) {
+      const group = from + random.below(width);
+      if (taken.add(groupKeys[group]!)) {
+        const start = groupStarts[group]!;
+        const size = groupStarts[group + 1]! - start;
+        const position = size === 1 ? start : start + random.below(size);
+        picks[to++] = identity ? position : rows[position]!;
+      } else if (misses-- === 0) break;
+    }
+    this.pickCount = to;
+    return to - first;
+  }
+
+  /** What the keys of the distinct rule are below. */
+  #keyLimit(): number {
+    if (this.#distinct === DISTINCT_NONE) return this.#snapshot.rowCount;
+    return this.#distinct === DISTINCT_NETWORK ? this.#snapshot.networkCount : ATTRIBUTE_VALUES_MAX + 1;
   }
 
   /** Looks at the groups in random order, each once, until `wanted` picks are made. */
@@ -167,7 +232,9 @@ export class Selector {
     return made;
   }
 
-  /** Picks a member of the group at `index`, or the node at that position; false when it may not be picked. */
+  /**
+   * Picks a member of the group at `index`, or the node at that position; false when it may not be picked.
+   */
   #tryPick(index: number): boolean {
     const set = this.#set;
     if (this.#distinct === DISTINCT_NONE) {
@@ -178,20 +245,12 @@ export class Selector {
       return true;
     }
     const key = set.groupKeys[index]!;
-    if (this.#blockedRows > 0) {
-      // A group without an allowed member is not taken: the other pool may have one in it.
-      if (this.#taken.has(key)) return false;
-      const row = this.#drawMember(index);
-      if (row === NO_MEMBER) return false;
-      this.#taken.add(key);
-      this.picks[this.pickCount++] = row;
-      return true;
-    }
-    if (!this.#taken.add(key)) return false;
-    const start = set.groupStarts[index]!;
-    const size = set.groupStarts[index + 1]! - start;
-    const position = size === 1 ? start : start + this.#random.below(size);
-    this.picks[this.pickCount++] = set.identity ? position : set.rows[position]!;
+    if (this.#taken.has(key)) return false;
+    const row = this.#drawMember(index);
+    // A group without an allowed member is not taken: the other pool may have one in it.
+    if (row === NO_MEMBER) return false;
+    this.#taken.add(key);
+    this.picks[this.pickCount++] = row;
     return true;
   }
 
@@ -231,9 +290,9 @@ export class Selector {
   }
 
   /**
-   * Vetted picks are missing although new picks may sit in groups that have vetted members: moves such new picks to
-   * groups that only new nodes have, and picks vetted ones in the groups they leave. Returns how many were gained. With
-   * this a shortage means that no allowed answer exists. Rare, so plain.
+   * Vetted picks are missing although new picks may sit in groups that have vetted members: moves such new
+   * picks to groups that only new nodes have, and picks vetted ones in the groups they leave. Returns how
+   * many were gained. With this a shortage means that no allowed answer exists. Rare, so plain.
    */
   #freeSharedGroups(missing: number): number {
     const set = this.#set;
@@ -245,7 +304,8 @@ export class Selector {
       const vettedRow = vettedGroup === undefined ? NO_MEMBER : this.#drawMember(vettedGroup);
       if (vettedRow !== NO_MEMBER) moves.push({ pick, vettedRow });
     }
-    // All groups with usable vetted members are taken, so every group drawn now is one that only new nodes have.
+    // All groups with usable vetted members are taken, so every group drawn now is one that only new nodes
+    // have.
     const first = this.pickCount;
     const gained = this.#drawFrom(set.vettedGroups, set.vettedGroups + set.newGroups, moves.length);
     for (let i = 0; i < gained; i++) {
@@ -262,9 +322,10 @@ export class Selector {
   }
 
   /**
-   * Puts the picks in an order that carries no information. Picks of a pool come in random order already, and new ones
-   * first; so it is enough to exchange each of the `newFirst` with a pick at random (a Fisher-Yates shuffle cut short
-   * after them), unless `fully`: picks made later, under other conditions, need the whole shuffle.
+   * Puts the picks in an order that carries no information. Picks of a pool come in random order already, and
+   * new ones first; so it is enough to exchange each of the `newFirst` with a pick at random (a Fisher-Yates
+   * shuffle cut short after them), unless `fully`: picks made later, under other conditions, need the whole
+   * shuffle.
    */
   #mix(newFirst: number, fully: boolean): void {
     const picks = this.picks;

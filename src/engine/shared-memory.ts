@@ -1,6 +1,7 @@
 /**
- * Reserves the shared memory of a cache, once: the control block and R + 2 slots at their full capacity. The kernel
- * commits pages when they are first touched, so what is reserved and not used costs address space only.
+ * Reserves the shared memory of a cache, once: the control block and R + 2 slots at their full capacity. The
+ * kernel commits pages when they are first touched, so what is reserved and not used costs address space
+ * only.
  */
 import { slotCountFor } from '../../native-layout/control-block.ts';
 import { DESCRIPTION_BYTES_MAX, indexEntriesFor } from '../../native-layout/snapshot-header.ts';
@@ -29,7 +30,9 @@ export function slotLayout(nodes: number, plan: PlacementPlan): SnapshotLayout {
   });
 }
 
-/** Reserves the memory for `readers` seats. Throws CAPACITY_EXCEEDED when the address space is not to be had. */
+/**
+ * Reserves the memory for `readers` seats. Throws CAPACITY_EXCEEDED when the address space is not to be had.
+ */
 export function reserveMemory(layout: SnapshotLayout, readers: number): SharedMemory {
   const slots: SharedArrayBuffer[] = [];
   try {
@@ -37,7 +40,8 @@ export function reserveMemory(layout: SnapshotLayout, readers: number): SharedMe
   } catch (cause) {
     throw new CacheError(
       'CAPACITY_EXCEEDED',
-      `cannot reserve ${slotCountFor(readers)} slots of ${layout.byteLength} bytes; lower capacity.nodes or capacity.readers`,
+      `cannot reserve ${slotCountFor(readers)} slots of ${layout.byteLength} bytes; ` +
+        'lower capacity.nodes or capacity.readers',
       { cause, field: 'capacity.nodes' },
     );
   }

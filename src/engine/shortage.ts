@@ -27,7 +27,8 @@ export function shortageOf(snapshot: Snapshot, draw: Draw, selector: Selector): 
 function reasonOf(numbers: Omit<Shortage, 'reason'>, fillWithNew: boolean): string {
   const { requested, found, vettedNodes, vettedGroups, newNodes, newGroups, excludedKnown, heldKnown } =
     numbers;
-  const pools = `${vettedNodes} vetted candidates in ${vettedGroups} groups and ${newNodes} new ones in ${newGroups}`;
+  const vetted = `${vettedNodes} vetted candidates in ${vettedGroups} groups`;
+  const pools = `${vetted} and ${newNodes} new ones in ${newGroups}`;
   const kept = excludedKnown + heldKnown > 0 ? `, with ${excludedKnown} excluded and ${heldKnown} held` : '';
   const fill =
     fillWithNew || newNodes === 0

@@ -1,19 +1,19 @@
 /**
- * Builds a snapshot in an unpublished slot: append rows as they come, then finish. Rows are written to the slot in the
- * order of their arrival and sorted in place at the end, so that a load never holds them twice; one column at a time is
- * copied aside. Runs on the loader thread; nobody else may look at the slot meanwhile (I3, I4).
+ * Builds a snapshot in an unpublished slot: append rows as they come, then finish. Rows are written to the
+ * slot in the order of their arrival and sorted in place at the end, so that a load never holds them twice;
+ * one column at a time is copied aside. Runs on the loader thread; nobody else may look at the slot meanwhile
+ * (I3, I4).
  */
 import { WIDE_ADDRESS_BYTES, WIDE_ADDRESS_LENGTH_BYTE } from '../../native-layout/address-cell.ts';
 import { POOL_INELIGIBLE, POOL_NEW, POOL_VETTED } from '../../native-layout/node-record.ts';
 import { ATTRIBUTE_VALUES_MAX, indexEntriesFor } from '../../native-layout/snapshot-header.ts';
-import { ID_BYTES } from '../../native-layout/snapshot-layout.ts';
 import type { SnapshotViews } from '../../native-layout/snapshot-views.ts';
 import { formatAddress, isIpv4, parseAddress } from './address.ts';
 import { writeIpv4Cell, writeWideCell } from './address-cell-writer.ts';
 import { CacheError } from './errors.ts';
-import { insertRow } from './id-index.ts';
+import { findRow, indexKeys, insertRow, NO_ROW } from './id-index.ts';
 import { NetworkTable, type PrefixBits } from './network-table.ts';
-import { bytesOf, parseNodeId } from './node-id.ts';
+import { bytesOf, ID_WORDS, parseNodeId } from './node-id.ts';
 import type { NodeRow } from './node-row.ts';
 import type { PlacementPlan } from './placement-plan.ts';
 import { finishSnapshot, type SnapshotStamp } from './snapshot-finish.ts';
@@ -34,6 +34,9 @@ export interface BuildCounts {
 }
 
 const GROWTH_FIRST_ROWS = 4096;
+/** Criteria that are counted by name: a replaced query may yield any text. The rest is counted together. */
+const CRITERIA_MAX = 64;
+const OTHER_CRITERIA = 'other';
 
 export class SnapshotBuilder {
   readonly views: SnapshotViews;
@@ -41,7 +44,9 @@ export class SnapshotBuilder {
   readonly #networks: NetworkTable;
   readonly #specialUse: (address: Uint8Array) => string | undefined;
   readonly #seed: number;
-  readonly #idBytes: Buffer<ArrayBufferLike>;
+  readonly #keys: Int32Array;
+  readonly #id = new Uint32Array(ID_WORDS);
+  readonly #idBytes = bytesOf(this.#id);
   readonly #addressBytes: Uint8Array;
   readonly #dictionaries: Map<string, number>[];
   readonly #refused = new Map<string, number>();
@@ -60,7 +65,7 @@ export class SnapshotBuilder {
     this.#networks = new NetworkTable(options.prefixBits);
     this.#specialUse = specialUseTest(options.allowRanges);
     this.#seed = options.indexSeed;
-    this.#idBytes = bytesOf(views.idWords);
+    this.#keys = indexKeys(options.indexSeed);
     this.#addressBytes = bytesOf(views.addressWords);
     this.#dictionaries = options.plan.attributes.map(() => new Map());
     views.idIndex.fill(0, 0, this.#indexEntries);
@@ -82,8 +87,8 @@ export class SnapshotBuilder {
 
   /**
    * Appends a row. A row that cannot be used is counted under its reason (`id-invalid`, `address-invalid`,
-   * `special-use:<range>`, `port-invalid`, `id-duplicate`) and left out. Throws CAPACITY_EXCEEDED when the slot or a
-   * dictionary is full.
+   * `special-use:<range>`, `port-invalid`, `id-duplicate`) and left out. Throws CAPACITY_EXCEEDED when the
+   * slot or a dictionary is full.
    */
   append(row: NodeRow): void {
     const refusal = this.#refusal(row);
@@ -99,9 +104,7 @@ export class SnapshotBuilder {
     this.#writeAttributes(at, row);
     this.#pools[at] = row.ineligible !== undefined ? POOL_INELIGIBLE : row.vetted ? POOL_VETTED : POOL_NEW;
     this.#passes[at] = this.#passingFilters(row);
-    if (row.ineligible !== undefined) {
-      this.#ineligible.set(row.ineligible, (this.#ineligible.get(row.ineligible) ?? 0) + 1);
-    }
+    if (row.ineligible !== undefined) this.#countIneligible(row.ineligible);
     this.#rows = at + 1;
   }
 
@@ -127,6 +130,10 @@ export class SnapshotBuilder {
     const range = this.#specialUse(this.#address);
     if (range !== undefined) return `special-use:${range}`;
     if (!Number.isInteger(row.port) || row.port < 1 || row.port > 65_535) return 'port-invalid';
+    // Not in the slot yet: it may be full, and then only a row that would be added is one too many.
+    if (!parseNodeId(row.id, this.#idBytes, 0)) return 'id-invalid';
+    const id = this.#id;
+    if (findRow(idIndex, this.#indexEntries, this.#keys, idWords, id, 0) !== NO_ROW) return 'id-duplicate';
     if (at === layout.extents.rows) {
       throw new CacheError(
         'CAPACITY_EXCEEDED',
@@ -134,10 +141,16 @@ export class SnapshotBuilder {
         { field: 'capacity.nodes' },
       );
     }
-    if (!parseNodeId(row.id, this.#idBytes, at * ID_BYTES)) return 'id-invalid';
+    idWords.set(id, at * ID_WORDS);
     this.#growFor(at);
-    if (!insertRow(idIndex, this.#indexEntries, this.#seed, idWords, at)) return 'id-duplicate';
+    insertRow(idIndex, this.#indexEntries, this.#keys, idWords, at);
     return undefined;
+  }
+
+  #countIneligible(criterion: string): void {
+    const counts = this.#ineligible;
+    const name = counts.has(criterion) || counts.size < CRITERIA_MAX ? criterion : OTHER_CRITERIA;
+    counts.set(name, (counts.get(name) ?? 0) + 1);
   }
 
   #writeAddress(at: number, port: number): void {
@@ -195,7 +208,7 @@ export class SnapshotBuilder {
     const { idIndex, idWords } = this.views;
     this.#indexEntries = entries;
     idIndex.fill(0, 0, entries);
-    for (let row = 0; row < at; row++) insertRow(idIndex, entries, this.#seed, idWords, row);
+    for (let row = 0; row < at; row++) insertRow(idIndex, entries, this.#keys, idWords, row);
   }
 }
 

@@ -1,6 +1,7 @@
 /**
- * The end of a build: rows sorted by (pool, network), candidate sets, description, header, digest. Pools come in the
- * order vetted, new, ineligible, so that candidates are one run of rows and the members of a network stand together.
+ * The end of a build: rows sorted by (pool, network), candidate sets, description, header, digest. Pools come
+ * in the order vetted, new, ineligible, so that candidates are one run of rows and the members of a network
+ * stand together.
  */
 import { CELL_WORDS } from '../../native-layout/address-cell.ts';
 import { POOL_INELIGIBLE, POOL_NEW, POOL_VETTED } from '../../native-layout/node-record.ts';
@@ -183,7 +184,10 @@ interface FillPoint {
   readonly group: number;
 }
 
-/** Appends one pool's candidates, grouped by key, to the set. Rows come sorted by network; other keys need a sort. */
+/**
+ * Appends one pool's candidates, grouped by key, to the set. Rows come sorted by network; other keys need a
+ * sort.
+ */
 function fillPool(
   set: SetViews,
   from: FillPoint,

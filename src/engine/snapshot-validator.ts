@@ -1,12 +1,24 @@
 /**
- * Checks the bytes of a built snapshot before anyone can see it (I5): an independent reading of what the builder wrote.
- * Throws SNAPSHOT_CORRUPT naming the first thing that is wrong. Every check is linear in the rows.
+ * Checks the bytes of a built snapshot before anyone can see it (I5): an independent reading of what the
+ * builder wrote. Throws SNAPSHOT_CORRUPT naming the first thing that is wrong. Every check is linear in the
+ * rows.
  */
-import { CELL_BYTES, CELL_PORT_BYTE, CELL_TEXT_LENGTH_BYTE } from '../../native-layout/address-cell.ts';
+import {
+  CELL_BYTES,
+  CELL_PORT_BYTE,
+  CELL_PORT_LENGTH_BYTE,
+  CELL_PORT_TEXT_BYTE,
+  CELL_TEXT_LENGTH_BYTE,
+  WIDE_ADDRESS_BYTES,
+  WIDE_ADDRESS_LENGTH_BYTE,
+} from '../../native-layout/address-cell.ts';
+import { HEADER_WORD, SET_WORD, setEntryWord } from '../../native-layout/snapshot-header.ts';
+import { ADDRESS_BYTES } from '../../native-layout/snapshot-layout.ts';
 import type { SnapshotViews } from '../../native-layout/snapshot-views.ts';
+import { formatAddress, isIpv4 } from './address.ts';
 import { CacheError } from './errors.ts';
 import { findRow } from './id-index.ts';
-import { ID_WORDS } from './node-id.ts';
+import { bytesOf, ID_WORDS } from './node-id.ts';
 import { type CandidateSet, digestMatches, Snapshot } from './snapshot.ts';
 
 export function validateSnapshot(views: SnapshotViews): Snapshot {
@@ -14,7 +26,8 @@ export function validateSnapshot(views: SnapshotViews): Snapshot {
   const snapshot = new Snapshot(views);
   snapshot.takeCounts();
   checkIndex(snapshot);
-  checkCells(snapshot);
+  checkAddresses(snapshot);
+  checkAttributes(snapshot);
   for (const [number, set] of snapshot.sets.entries()) checkSet(snapshot, set, number);
   return snapshot;
 }
@@ -22,55 +35,152 @@ export function validateSnapshot(views: SnapshotViews): Snapshot {
 /** Every row is found under its id, and no entry is left over. */
 function checkIndex(snapshot: Snapshot): void {
   const { idIndex, idWords } = snapshot.views;
-  const { indexEntries, indexSeed, rowCount } = snapshot;
+  const { indexEntries, indexKeys, rowCount } = snapshot;
   let filled = 0;
   for (let entry = 0; entry < indexEntries; entry++) if (idIndex[entry] !== 0) filled++;
-  check(filled === rowCount, `the id index has ${filled} entries for ${rowCount} rows`);
+  if (filled !== rowCount) fail(`the id index has ${filled} entries for ${rowCount} rows`);
   for (let row = 0; row < rowCount; row++) {
-    const found = findRow(idIndex, indexEntries, indexSeed, idWords, idWords, row * ID_WORDS);
-    check(found === row, `row ${row} is found at row ${found}`);
+    const found = findRow(idIndex, indexEntries, indexKeys, idWords, idWords, row * ID_WORDS);
+    if (found !== row) fail(`row ${row} is found at row ${found}`);
   }
 }
 
-function checkCells(snapshot: Snapshot): void {
-  const { cellBytes, cellWords, layout, networks } = snapshot.views;
+/** The text of every address is that of its bytes, and the port's digits are those of the port. */
+function checkAddresses(snapshot: Snapshot): void {
+  const { addressWords, cellBytes, networks } = snapshot.views;
+  const addresses = bytesOf(addressWords);
   for (let row = 0; row < snapshot.rowCount; row++) {
     const cell = row * CELL_BYTES;
+    const address = row * ADDRESS_BYTES;
+    if (networks[row]! >= snapshot.networkCount) fail(`row ${row} is in network ${networks[row]}`);
     const port = cellBytes[cell + CELL_PORT_BYTE]! | (cellBytes[cell + CELL_PORT_BYTE + 1]! << 8);
-    check(port !== 0, `row ${row} has port 0`);
-    check(networks[row]! < snapshot.networkCount, `row ${row} is in network ${networks[row]}`);
-    if (cellBytes[cell + CELL_TEXT_LENGTH_BYTE] === 0) {
-      check(cellWords[cell / 4]! < layout.extents.wideAddresses, `row ${row} has no wide address`);
+    const digits = cellBytes[cell + CELL_PORT_LENGTH_BYTE]!;
+    if (port === 0 || port !== decimal(cellBytes, cell + CELL_PORT_TEXT_BYTE, digits))
+      fail(`row ${row} has a bad port`);
+    const same = isIpv4(addresses, address)
+      ? isDottedDecimal(cellBytes, cell, addresses, address + 12)
+      : isWideAddress(snapshot, cell, formatAddress(addresses, address));
+    if (!same) fail(`the address text of row ${row} is not that of its bytes`);
+  }
+}
+
+/** The text in the cell is the four bytes in dotted decimal. */
+function isDottedDecimal(cells: Uint8Array, cell: number, address: Uint8Array, from: number): boolean {
+  let at = cell;
+  for (let part = 0; part < 4; part++) {
+    if (part > 0 && cells[at++] !== 46) return false;
+    const byte = address[from + part]!;
+    const digits = byte >= 100 ? 3 : byte >= 10 ? 2 : 1;
+    if (decimal(cells, at, digits) !== byte) return false;
+    at += digits;
+  }
+  return cells[cell + CELL_TEXT_LENGTH_BYTE] === at - cell;
+}
+
+/** The cell names a wide address, and its text is `text`. */
+function isWideAddress({ views }: Snapshot, cell: number, text: string): boolean {
+  const { cellBytes, cellWords, header, wideAddressBytes } = views;
+  const number = cellWords[cell / 4]!;
+  if (cellBytes[cell + CELL_TEXT_LENGTH_BYTE] !== 0 || number >= header[HEADER_WORD.WIDE_ADDRESSES]!)
+    return false;
+  const from = number * WIDE_ADDRESS_BYTES;
+  if (wideAddressBytes[from + WIDE_ADDRESS_LENGTH_BYTE] !== text.length) return false;
+  for (let i = 0; i < text.length; i++) if (wideAddressBytes[from + i] !== text.charCodeAt(i)) return false;
+  return true;
+}
+
+/** The value of `digits` decimal digits, or -1 when one of them is none. */
+function decimal(bytes: Uint8Array, at: number, digits: number): number {
+  let value = 0;
+  for (let i = 0; i < digits; i++) {
+    const digit = bytes[at + i]! - 48;
+    if (digit < 0 || digit > 9) return -1;
+    value = value * 10 + digit;
+  }
+  return value;
+}
+
+/** Every attribute code has a value in the description. */
+function checkAttributes({ views, rowCount }: Snapshot): void {
+  const description = descriptionOf(views);
+  for (const [number, codes] of views.attributeCodes.entries()) {
+    const values = description.attributes[number]?.values.length ?? 0;
+    for (let row = 0; row < rowCount; row++) {
+      if (codes[row]! > values)
+        fail(`row ${row} has value ${codes[row]} of attribute ${number}, of ${values}`);
     }
   }
 }
 
-/** Positions are rows of the right pool; groups are runs of one key, in order, without a gap, no key twice a pool. */
+/** What the description says; see `snapshot-finish.ts`. */
+export function descriptionOf(views: SnapshotViews): SnapshotDescription {
+  const bytes = views.description.slice(0, views.header[HEADER_WORD.DESCRIPTION_BYTES]!);
+  return JSON.parse(new TextDecoder().decode(bytes)) as SnapshotDescription;
+}
+
+export interface SnapshotDescription {
+  readonly attributes: readonly { readonly name: string; readonly values: readonly string[] }[];
+  readonly placements: readonly string[];
+  readonly sets: readonly { readonly filter: number; readonly grouping: string }[];
+}
+
+/** Positions are rows of the right pool; groups are runs of one key, without a gap, no key twice a pool. */
 function checkSet(snapshot: Snapshot, set: CandidateSet, number: number): void {
   const positions = set.vettedPositions + set.newPositions;
   const eligible = snapshot.vettedCount + snapshot.newCount;
-  check(positions <= eligible, `set ${number} has ${positions} positions of ${eligible} rows`);
-  check(!set.identity || positions === eligible, `set ${number} is an identity of ${positions} positions`);
+  if (positions > eligible) fail(`set ${number} has ${positions} positions of ${eligible} rows`);
+  if (set.identity && positions !== eligible) fail(`set ${number} is an identity of ${positions} positions`);
   for (let position = 0; position < positions && !set.identity; position++) {
     const row = set.rows[position]!;
     const inPool = position < set.vettedPositions ? row < snapshot.vettedCount : row >= snapshot.vettedCount;
-    check(inPool && row < eligible, `set ${number} has row ${row} at position ${position}`);
+    if (!inPool || row >= eligible) fail(`set ${number} has row ${row} at position ${position}`);
   }
-  checkGroups(set, number, 0, set.vettedGroups, set.vettedPositions);
-  checkGroups(set, number, set.vettedGroups, set.vettedGroups + set.newGroups, positions);
+  checkGroups(snapshot, set, number, { from: 0, to: set.vettedGroups, start: 0, end: set.vettedPositions });
+  const to = set.vettedGroups + set.newGroups;
+  checkGroups(snapshot, set, number, {
+    from: set.vettedGroups,
+    to,
+    start: set.vettedPositions,
+    end: positions,
+  });
 }
 
-function checkGroups(set: CandidateSet, number: number, from: number, to: number, endPosition: number): void {
+interface GroupRange {
+  readonly from: number;
+  readonly to: number;
+  /** Positions that the groups cover. */
+  readonly start: number;
+  readonly end: number;
+}
+
+function checkGroups(snapshot: Snapshot, set: CandidateSet, number: number, range: GroupRange): void {
+  const { header, attributeCodes, networks } = snapshot.views;
+  const grouping = header[setEntryWord(number) + SET_WORD.GROUPING]!;
+  const keys = grouping === 0 ? networks : attributeCodes[grouping - 1]!;
   const seen = new Set<number>();
-  for (let group = from; group < to; group++) {
-    check(set.groupStarts[group]! < set.groupStarts[group + 1]!, `set ${number}: group ${group} is empty`);
-    check(!seen.has(set.groupKeys[group]!), `set ${number}: key ${set.groupKeys[group]} has two groups`);
-    seen.add(set.groupKeys[group]!);
+  let position = range.start;
+  for (let group = range.from; group < range.to; group++) {
+    const key = set.groupKeys[group]!;
+    if (set.groupStarts[group] !== position)
+      fail(`set ${number}: group ${group} does not start at ${position}`);
+    if (seen.has(key)) fail(`set ${number}: key ${key} has two groups`);
+    seen.add(key);
+    const end = set.groupStarts[group + 1]!;
+    if (end <= position || end > range.end) fail(`set ${number}: group ${group} ends at ${end}`);
+    for (let before = -1; position < end; position++) {
+      const row = set.identity ? position : set.rows[position]!;
+      if (row <= before) fail(`set ${number}: row ${row} comes twice or out of order`);
+      if (keys[row] !== key) fail(`set ${number}: row ${row} is not of group ${group}`);
+      before = row;
+    }
   }
-  const end = set.groupStarts[to];
-  check(end === endPosition, `set ${number}: groups end at ${end}, positions at ${endPosition}`);
+  if (position !== range.end) fail(`set ${number}: groups end at ${position}, positions at ${range.end}`);
 }
 
 function check(condition: boolean, problem: string): void {
-  if (!condition) throw new CacheError('SNAPSHOT_CORRUPT', problem);
+  if (!condition) fail(problem);
+}
+
+function fail(problem: string): never {
+  throw new CacheError('SNAPSHOT_CORRUPT', problem);
 }

@@ -1,6 +1,7 @@
 /**
- * One snapshot as its readers and its builder see it: views over its bytes, and the counts of its header as plain
- * numbers. A reader takes the counts anew whenever it leases the slot; between two leases they cannot change.
+ * One snapshot as its readers and its builder see it: views over its bytes, and the counts of its header as
+ * plain numbers. A reader takes the counts anew whenever it leases the slot; between two leases they cannot
+ * change.
  */
 import {
   DIGEST_WORDS,
@@ -20,6 +21,7 @@ import {
 import { assert } from './assert.ts';
 import { Digest } from './digest.ts';
 import { CacheError } from './errors.ts';
+import { indexKeys } from './id-index.ts';
 
 export interface CandidateSet {
   rows: Uint32Array;
@@ -41,7 +43,8 @@ export class Snapshot {
   newCount = 0;
   networkCount = 0;
   indexEntries = 0;
-  indexSeed = 0;
+  /** Keys of the id index's hash. */
+  indexKeys: Int32Array = indexKeys(0);
   /** When the read began, milliseconds on the machine's monotonic clock. */
   readAtMonotonic = 0;
   readAtUnix = 0;
@@ -67,7 +70,7 @@ export class Snapshot {
     this.newCount = header[HEADER_WORD.NEW]!;
     this.networkCount = header[HEADER_WORD.NETWORKS]!;
     this.indexEntries = header[HEADER_WORD.INDEX_ENTRIES]!;
-    this.indexSeed = header[HEADER_WORD.INDEX_SEED]!;
+    this.indexKeys = indexKeys(header[HEADER_WORD.INDEX_SEED]!);
     this.readAtMonotonic = headerFloats[HEADER_WORD.READ_AT_MONOTONIC / 2]!;
     this.readAtUnix = headerFloats[HEADER_WORD.READ_AT_UNIX / 2]!;
     assert(this.generation !== 0, 'a published snapshot has a generation');
@@ -85,7 +88,10 @@ export class Snapshot {
   }
 }
 
-/** The exact layout of the content: what a file of it looks like. Throws SNAPSHOT_CORRUPT on impossible counts. */
+/**
+ * The exact layout of the content: what a file of it looks like. Throws SNAPSHOT_CORRUPT on impossible
+ * counts.
+ */
 export function contentLayout(header: Uint32Array): SnapshotLayout {
   const problem = headerProblem(header);
   if (problem !== undefined) throw new CacheError('LAYOUT_MISMATCH', problem);
@@ -134,7 +140,9 @@ export function packSnapshot(views: SnapshotViews): Uint8Array<ArrayBuffer> {
   return packed;
 }
 
-/** Opens packed bytes: checks magic, version, length and digest. Throws LAYOUT_MISMATCH or SNAPSHOT_CORRUPT. */
+/**
+ * Opens packed bytes: checks magic, version, length and digest. Throws LAYOUT_MISMATCH or SNAPSHOT_CORRUPT.
+ */
 export function openPackedSnapshot(packed: Uint8Array<ArrayBuffer>): Snapshot {
   if (packed.byteLength < HEADER_WORDS * 4) {
     throw new CacheError('SNAPSHOT_CORRUPT', `${packed.byteLength} bytes are too few for a header`);

@@ -1,6 +1,7 @@
 /**
- * Address ranges that are not globally reachable (IANA special-purpose registries, RFC 6890 and after). A node operator
- * must not be able to point clients at internal services, so rows in them are refused unless a range is allowed by name.
+ * Address ranges that are not globally reachable (IANA special-purpose registries, RFC 6890 and after). A
+ * node operator must not be able to point clients at internal services, so rows in them are refused unless a
+ * range is allowed by name.
  */
 import { isIpv4, parseAddress } from './address.ts';
 
@@ -57,8 +58,8 @@ const MOST_SPECIFIC_FIRST: readonly Range[] = RANGES.map(([name, cidr]) => parse
 );
 
 /**
- * Makes a test of addresses (16 bytes, IPv4 mapped) that returns the name of the special-use range an address is in,
- * or `undefined` when it may be used. IPv6 outside 2000::/3 is `unassigned-ipv6`.
+ * Makes a test of addresses (16 bytes, IPv4 mapped) that returns the name of the special-use range an address
+ * is in, or `undefined` when it may be used. IPv6 outside 2000::/3 is `unassigned-ipv6`.
  */
 export function specialUseTest(allowed: readonly string[]): (address: Uint8Array) => string | undefined {
   const ipv4 = rangesByFirstByte(

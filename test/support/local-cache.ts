@@ -1,4 +1,7 @@
-/** A cache without threads: rows in, reader out, all on the thread of the test. For tests and benches of the engine. */
+/**
+ * A cache without threads: rows in, reader out, all on the thread of the test. For tests and benches of the
+ * engine.
+ */
 import { randomFillSync } from 'node:crypto';
 import type { SnapshotLayout } from '../../native-layout/snapshot-layout.ts';
 import { snapshotViews } from '../../native-layout/snapshot-views.ts';

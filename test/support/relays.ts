@@ -4,18 +4,13 @@ import { resolve } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import type { NodeRow } from '../../src/engine/node-row.ts';
 
-const FOLDER = resolve(
-  import.meta.dirname,
-  '../..',
-  process.env.SORTITION_SHARED ?? '../shared',
-  'data/relays',
-);
+const FOLDER = resolve(import.meta.dirname, '../..', process.env.SHARED_FOLDER ?? '../shared', 'data/relays');
 
 /** Path of a file of the data set; fails clearly where the data set is missing. */
 export function relaysPath(name: 'population.csv' | 'churn.jsonl.gz'): string {
   const path = resolve(FOLDER, name);
   if (!existsSync(path))
-    throw new Error(`the relay data set is not at ${FOLDER}; set SORTITION_SHARED to its parent`);
+    throw new Error(`the relay data set is not at ${FOLDER}; set SHARED_FOLDER to its parent`);
   return path;
 }
 

@@ -1,0 +1,159 @@
+/** The edges of a build, and damage that a validator must see although the digest is right. */
+import { expect, test } from 'vitest';
+import { CELL_BYTES, CELL_PORT_TEXT_BYTE, CELL_TEXT_LENGTH_BYTE } from '../../native-layout/address-cell.ts';
+import { HEADER_WORD } from '../../native-layout/snapshot-header.ts';
+import type { SnapshotViews } from '../../native-layout/snapshot-views.ts';
+import type { NodeRow } from '../../src/engine/node-row.ts';
+import { computeDigest, type Snapshot } from '../../src/engine/snapshot.ts';
+import { validateSnapshot } from '../../src/engine/snapshot-validator.ts';
+import { LocalCache } from '../support/local-cache.ts';
+
+function row(number: number, more: Partial<NodeRow> = {}): NodeRow {
+  return {
+    id: number.toString(16).padStart(64, '0'),
+    ip: `8.8.${number >> 8}.${number & 255}`,
+    port: 1000 + number,
+    vetted: number % 2 === 0,
+    attributes: ['DE'],
+    ...more,
+  };
+}
+
+test('a full cache takes no more rows, but still counts those that would be refused anyway', () => {
+  const cache = new LocalCache({ capacity: 3 });
+  const full = [row(1), row(2), row(3)];
+  const { refused } = cache.publish([...full, row(2), row(4, { id: 'x' }), row(5, { port: 0 })]);
+  expect(refused).toEqual({ 'id-duplicate': 1, 'id-invalid': 1, 'port-invalid': 1 });
+  expect(() => cache.publish([...full, row(4)])).toThrow(
+    expect.objectContaining({ code: 'CAPACITY_EXCEEDED', field: 'capacity.nodes' }),
+  );
+});
+
+test('criteria are counted by name up to a limit, and then together', () => {
+  const cache = new LocalCache();
+  const rows = Array.from({ length: 1000 }, (_, i) => row(i, { ineligible: `reason ${i}` }));
+  const { ineligible } = cache.publish(rows);
+  expect(Object.keys(ineligible)).toHaveLength(65);
+  expect(Object.values(ineligible).reduce((sum, count) => sum + count)).toBe(1000);
+});
+
+test.each([
+  ['host bits under a prefix length', '8.8.8.2/24', '8.8.8.0/24', true],
+  ['a bare address and a prefix', '8.8.8.0', '8.8.8.77/24', true],
+  ['two prefixes', '8.8.8.0/24', '8.8.9.0/24', false],
+  ['IPv6 host bits', '2a00::5/64', '2a00::/64', true],
+  ['something that is no prefix length', '8.8.8.0/garbage', '8.8.8.0', false],
+  ['a prefix length that is too long', '8.8.8.0/33', '8.8.8.0', false],
+])('a network named with %s: %s and %s', (_, first, second, same) => {
+  const cache = new LocalCache();
+  const { snapshot } = cache.publish([row(1, { network: first }), row(2, { network: second })]);
+  expect(snapshot.networkCount).toBe(same ? 1 : 2);
+});
+
+/** A snapshot with all kinds of columns, and what is done to it. */
+function damaged(damage: (views: SnapshotViews, snapshot: Snapshot) => void): () => void {
+  const cache = new LocalCache({
+    capacity: 64,
+    settings: { placements: {}, distinctAttributes: ['country'] },
+  });
+  const rows = Array.from({ length: 40 }, (_, i) =>
+    row(i, { ip: i % 10 === 9 ? `2a00::${i}` : `8.${i % 7}.8.${i}`, attributes: [i % 3 ? 'DE' : 'FR'] }),
+  );
+  const { snapshot } = cache.publish(rows);
+  damage(snapshot.views, snapshot);
+  computeDigest(snapshot.views, snapshot.views.header.subarray(HEADER_WORD.DIGEST));
+  return () => validateSnapshot(snapshot.views);
+}
+
+function exchange(array: Uint32Array, a: number, b: number): void {
+  const value = array[a]!;
+  array[a] = array[b]!;
+  array[b] = value;
+}
+
+test('a validator accepts what was not damaged', () => {
+  expect(damaged(() => {})).not.toThrow();
+});
+
+test.each<[string, (views: SnapshotViews) => void]>([
+  ['exchanged group keys', views => exchange(views.sets[0]!.groupKeys, 0, 1)],
+  [
+    'a first group that starts late',
+    views => {
+      views.sets[0]!.groupStarts[0] = 1;
+    },
+  ],
+  [
+    'a group border that is moved',
+    views => {
+      views.sets[0]!.groupStarts[1]!++;
+    },
+  ],
+  ['a member in another group', views => exchange(views.sets[1]!.rows, 0, 19)],
+  [
+    'a row twice',
+    views => {
+      views.sets[1]!.rows[1] = views.sets[1]!.rows[0]!;
+    },
+  ],
+  [
+    'a row in another network',
+    views => {
+      views.networks[0] = 1 - views.networks[0]!;
+    },
+  ],
+  [
+    'a network that does not exist',
+    views => {
+      views.networks[39] = 1000;
+    },
+  ],
+  [
+    'an address that is not its text',
+    views => {
+      views.addressWords[3]!++;
+    },
+  ],
+  [
+    'a text of 200 bytes',
+    views => {
+      views.cellBytes[CELL_TEXT_LENGTH_BYTE] = 200;
+    },
+  ],
+  [
+    'a text that is no address',
+    views => {
+      views.cellBytes[0] = 0x41;
+    },
+  ],
+  [
+    'wrong digits of a port',
+    views => {
+      views.cellBytes[CELL_PORT_TEXT_BYTE]! ^= 1;
+    },
+  ],
+  [
+    'a code that is in no dictionary',
+    views => {
+      views.attributeCodes[0]![3] = 9;
+    },
+  ],
+  [
+    'an id that is not in the index',
+    views => {
+      views.idWords[0]! ^= 1;
+    },
+  ],
+])('a validator sees %s', (_, damage) => {
+  expect(damaged(damage)).toThrow(expect.objectContaining({ code: 'SNAPSHOT_CORRUPT' }));
+});
+
+test('a validator sees a wide address beyond those that there are', () => {
+  const run = damaged((views, snapshot) => {
+    const wide = Array.from({ length: snapshot.rowCount }, (_, i) => i).find(
+      i => views.cellBytes[i * CELL_BYTES + CELL_TEXT_LENGTH_BYTE] === 0,
+    )!;
+    views.cellWords[(wide * CELL_BYTES) / 4] = 4;
+  });
+  expect(run).toThrow(/address text/);
+});

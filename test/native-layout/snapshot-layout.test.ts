@@ -1,0 +1,108 @@
+/** Golden tables of column offsets: of a small layout with everything in it, and of the default slot. */
+import { describe, expect, test } from 'vitest';
+import {
+  alignColumn,
+  COLUMN_ALIGNMENT_BYTES,
+  type SnapshotExtents,
+  snapshotLayout,
+} from '../../native-layout/snapshot-layout.ts';
+import { placementPlan } from '../../src/engine/placement-plan.ts';
+import { slotLayout } from '../../src/engine/shared-memory.ts';
+import { DEFAULT_NODES } from '../../src/workers/settings.ts';
+import { TEST_SETTINGS } from '../support/population.ts';
+
+const SMALL: SnapshotExtents = {
+  rows: 5,
+  indexEntries: 16,
+  wideAddresses: 3,
+  attributes: 2,
+  descriptionBytes: 100,
+  sets: [
+    { listed: 0, groups: 4 },
+    { listed: 3, groups: 2 },
+  ],
+};
+
+const columnsOf = (extents: SnapshotExtents) =>
+  snapshotLayout(extents).columns.map(({ name, byteOffset, byteLength }) => [name, byteOffset, byteLength]);
+
+describe('a snapshot layout', () => {
+  test('of five rows puts every column where it has always been', () => {
+    expect(columnsOf(SMALL)).toEqual([
+      ['id', 1536, 160],
+      ['address', 1696, 80],
+      ['cell', 1776, 120],
+      ['network', 1904, 20],
+      ['attribute 0', 1936, 10],
+      ['attribute 1', 1952, 10],
+      ['idIndex', 1968, 64],
+      ['wideAddress', 2032, 120],
+      ['description', 2160, 100],
+      ['set 0 rows', 2272, 0],
+      ['set 0 groupStarts', 2272, 20],
+      ['set 0 groupKeys', 2304, 16],
+      ['set 1 rows', 2320, 12],
+      ['set 1 groupStarts', 2336, 12],
+      ['set 1 groupKeys', 2352, 8],
+    ]);
+    expect(snapshotLayout(SMALL).byteLength).toBe(2368);
+  });
+
+  test('of nothing is its header and the one group start of each set', () => {
+    const empty = { rows: 0, indexEntries: 16, wideAddresses: 0, attributes: 0, descriptionBytes: 0 };
+    expect(snapshotLayout({ ...empty, sets: [] }).byteLength).toBe(1536 + 64);
+    expect(snapshotLayout({ ...empty, sets: [{ listed: 0, groups: 0 }] }).byteLength).toBe(1536 + 64 + 16);
+  });
+
+  test('of the default capacity puts every column where it has always been', () => {
+    const layout = slotLayout(DEFAULT_NODES, placementPlan({ placements: {}, distinctAttributes: [] }));
+    expect(layout.columns.map(({ name, byteOffset }) => [name, byteOffset])).toEqual([
+      ['id', 1536],
+      ['address', 32_001_536],
+      ['cell', 48_001_536],
+      ['network', 72_001_536],
+      ['idIndex', 76_001_536],
+      ['wideAddress', 84_390_144],
+      ['description', 124_390_144],
+      ['set 0 rows', 141_167_360],
+      ['set 0 groupStarts', 141_167_360],
+      ['set 0 groupKeys', 145_167_376],
+    ]);
+    expect(layout.byteLength).toBe(149_167_376);
+  });
+
+  test('of 10,830 IPv4 nodes is smaller than the mebibyte of the blueprint', () => {
+    const { byteLength } = snapshotLayout({
+      rows: 10_830,
+      indexEntries: 16_384,
+      wideAddresses: 0,
+      attributes: 0,
+      descriptionBytes: 500,
+      sets: [{ listed: 0, groups: 5000 }],
+    });
+    expect(byteLength).toBeLessThan(1024 * 1024);
+  });
+
+  test('keeps its columns aligned, in order, and apart', () => {
+    for (const nodes of [1, 2, 3, 7, 8, 100, 12_345]) {
+      const layout = slotLayout(nodes, placementPlan(TEST_SETTINGS));
+      let end = 1536;
+      for (const { name, byteOffset, byteLength } of layout.columns) {
+        expect(byteOffset % COLUMN_ALIGNMENT_BYTES, name).toBe(0);
+        expect(byteOffset, name).toBe(alignColumn(end));
+        end = byteOffset + byteLength;
+      }
+      expect(layout.byteLength).toBe(alignColumn(end));
+    }
+  });
+
+  test('refuses more candidate sets or attributes than the header counts', () => {
+    const set = { listed: 0, groups: 0 };
+    expect(() => snapshotLayout({ ...SMALL, sets: Array(40).fill(set) })).not.toThrow();
+    expect(() => snapshotLayout({ ...SMALL, sets: Array(41).fill(set) })).toThrow(
+      /40 candidate sets .* not 41/,
+    );
+    expect(() => snapshotLayout({ ...SMALL, attributes: 16 })).not.toThrow();
+    expect(() => snapshotLayout({ ...SMALL, attributes: 17 })).toThrow(/16 attributes .* not 17/);
+  });
+});

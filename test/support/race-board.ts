@@ -1,0 +1,63 @@
+/**
+ * The board on which the threads of a race test report: one shared array, a line a thread. It is no part of
+ * what is tested, and tells the threads when to stop.
+ */
+import type { SharedMemory } from '../../src/engine/shared-memory.ts';
+
+const LINE_WORDS = 32;
+const STOP = 0;
+/** Words of a thread's line. */
+const READS = 0;
+const ROWS = 1;
+const GENERATION = 2;
+const MOVES = 3;
+
+/** What a thread of the race is started with. */
+export interface RaceThreadData {
+  readonly memory: SharedMemory;
+  readonly board: SharedArrayBuffer;
+  /** Line of the thread on the board; threads that replace one another go on counting in the same line. */
+  readonly line: number;
+  readonly seed: number;
+}
+
+/** Capacity of the tiny caches that race tests use. */
+export const RACE_NODES = 8;
+export const RACE_READERS = 3;
+
+export class RaceBoard {
+  readonly shared: SharedArrayBuffer;
+  readonly #words: BigInt64Array;
+
+  constructor(shared: SharedArrayBuffer) {
+    this.shared = shared;
+    this.#words = new BigInt64Array(shared);
+  }
+
+  static create(lines: number): RaceBoard {
+    return new RaceBoard(new SharedArrayBuffer((lines + 1) * LINE_WORDS * 8));
+  }
+
+  stop(): void {
+    Atomics.store(this.#words, STOP, 1n);
+  }
+
+  get stopped(): boolean {
+    return Atomics.load(this.#words, STOP) !== 0n;
+  }
+
+  /** Adds to the counts of `line`; `generation` is the newest it has met. */
+  report(line: number, counts: { reads: number; rows: number; moves: number; generation: number }): void {
+    const at = (line + 1) * LINE_WORDS;
+    Atomics.add(this.#words, at + READS, BigInt(counts.reads));
+    Atomics.add(this.#words, at + ROWS, BigInt(counts.rows));
+    Atomics.add(this.#words, at + MOVES, BigInt(counts.moves));
+    Atomics.store(this.#words, at + GENERATION, BigInt(counts.generation));
+  }
+
+  counts(line: number): { reads: number; rows: number; moves: number; generation: number } {
+    const at = (line + 1) * LINE_WORDS;
+    const word = (name: number) => Number(Atomics.load(this.#words, at + name));
+    return { reads: word(READS), rows: word(ROWS), moves: word(MOVES), generation: word(GENERATION) };
+  }
+}
