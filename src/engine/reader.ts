@@ -7,25 +7,23 @@ import { RECORD_BYTES } from '../../native-layout/node-record.ts';
 import { HEADER_WORDS } from '../../native-layout/snapshot-header.ts';
 import type { SnapshotLayout } from '../../native-layout/snapshot-layout.ts';
 import { headerProblem, snapshotViews } from '../../native-layout/snapshot-views.ts';
-import { encodedBytesMax, encoderOf } from './encode.ts';
-import { encodeRecords } from './encode-records.ts';
+import { encodedBytesMax, encoderOf } from './encoding/encode.ts';
+import { encodeRecords } from './encoding/encode-records.ts';
 import { CacheError } from './errors.ts';
-import { findRow, NO_ROW } from './id-index.ts';
-import { bytesOf, ID_WORDS, nodeIdText, parseNodeId } from './node-id.ts';
-import { DEFAULT_PLACEMENT } from './placement.ts';
-import type { DistinctRule, PlacementPlan, PlannedPlacement } from './placement-plan.ts';
+import { DEFAULT_PLACEMENT } from './placement/placement.ts';
+import type { DistinctRule, PlacementPlan, PlannedPlacement } from './placement/placement-plan.ts';
 import { type Lease, NO_SLOT } from './publication.ts';
-import type { Random } from './random.ts';
-import { RecordSlab, recordMemory } from './record-slab.ts';
-import { DISTINCT_NETWORK, type Draw, Selector } from './selection.ts';
+import type { Random } from './selection/random.ts';
+import { RecordSlab, recordMemory } from './selection/record-slab.ts';
+import { DISTINCT_NETWORK, type Draw, Selector } from './selection/selection.ts';
 import {
   checkLookup,
   checkRequest,
   DEFAULT_COUNT,
   invalidId,
   type SelectionLimits,
-} from './selection-request.ts';
-import { nodeOfRecord, Selection } from './selection-result.ts';
+} from './selection/selection-request.ts';
+import { nodeOfRecord, Selection } from './selection/selection-result.ts';
 import type {
   EncodedFormat,
   EncodedSelection,
@@ -34,9 +32,11 @@ import type {
   NodeId,
   SelectionRequest,
   Shortage,
-} from './selection-types.ts';
-import { shortageOf } from './shortage.ts';
-import { digestMatches, Snapshot } from './snapshot.ts';
+} from './selection/selection-types.ts';
+import { shortageOf } from './selection/shortage.ts';
+import { findRow, NO_ROW } from './snapshot/id-index.ts';
+import { bytesOf, ID_WORDS, nodeIdText, parseNodeId } from './snapshot/node-id.ts';
+import { digestMatches, Snapshot } from './snapshot/snapshot.ts';
 
 export interface ReaderOptions {
   readonly lease: Lease;
@@ -232,7 +232,7 @@ export class Reader {
     const placement = this.#plan.placements.get(name);
     if (placement !== undefined) return placement;
     const names = [...this.#plan.placements.keys()].join(', ');
-    throw new CacheError('PLACEMENT_UNKNOWN', `there is no placement "${name}"; there are ${names}`, {
+    throw new CacheError('PLACEMENT_UNKNOWN', `there is no placement "${name}"; known: ${names}`, {
       field: 'placement',
     });
   }
@@ -287,7 +287,7 @@ function distinctRule(placement: PlannedPlacement, name: string): DistinctRule {
   const rule = placement.distinctRules.get(name);
   if (rule !== undefined) return rule;
   const names = [...placement.distinctRules.keys()].join(', ');
-  throw new CacheError('DISTINCT_UNKNOWN', `there is no distinct rule "${name}"; there are ${names}`, {
+  throw new CacheError('DISTINCT_UNKNOWN', `there is no distinct rule "${name}"; known: ${names}`, {
     field: 'distinct',
   });
 }

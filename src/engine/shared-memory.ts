@@ -7,7 +7,7 @@ import { slotCountFor } from '../../native-layout/control-block.ts';
 import { DESCRIPTION_BYTES_MAX, indexEntriesFor } from '../../native-layout/snapshot-header.ts';
 import { type SnapshotLayout, snapshotLayout } from '../../native-layout/snapshot-layout.ts';
 import { CacheError } from './errors.ts';
-import type { PlacementPlan } from './placement-plan.ts';
+import type { PlacementPlan } from './placement/placement-plan.ts';
 import { createControlBlock } from './publication.ts';
 
 export interface SharedMemory {

@@ -1,54 +1,73 @@
 /**
- * The cache as programs use it: `openCache` on the thread that owns it (and its loader thread), `attachCache` on any
- * other thread of the process, from a handle. Both read the same slots; neither waits for the other.
+ * The cache as programs use it: `openCache` on the thread that owns it (and its loader thread), `attachCache`
+ * on any other thread of the process, from a handle. Both read the same slots; neither waits for the other.
  */
 import { randomFillSync } from 'node:crypto';
 import { threadId, type Worker } from 'node:worker_threads';
+import { slotCountFor } from '../../native-layout/control-block.ts';
 import { CacheError } from '../engine/errors.ts';
-import { placementPlan } from '../engine/placement-plan.ts';
-import { type ControlWords, Lease, reapSeats, sharedControlWords } from '../engine/publication.ts';
-import { KEY_WORDS, Random } from '../engine/random.ts';
+import { placementPlan } from '../engine/placement/placement-plan.ts';
+import { Lease, sharedControlWords } from '../engine/publication.ts';
 import { Reader } from '../engine/reader.ts';
-import type { Selection } from '../engine/selection-result.ts';
+import { KEY_WORDS, Random } from '../engine/selection/random.ts';
+import type { Selection } from '../engine/selection/selection-result.ts';
 import type {
   EncodedFormat,
   EncodedSelection,
   LookupResult,
   NodeId,
   SelectionRequest,
-} from '../engine/selection-types.ts';
+} from '../engine/selection/selection-types.ts';
 import { reserveMemory, slotLayout } from '../engine/shared-memory.ts';
-import type { Cache, CacheHandle, CacheOptions, CacheReader } from './cache-types.ts';
+import type { CacheOptions } from './cache-options.ts';
+import type { Cache, CacheHandle, CacheReader } from './cache-types.ts';
 import { monotonicMs } from './clock.ts';
 import { Loader } from './loader.ts';
 import type { LoaderStatus, RefreshResult } from './messages.ts';
-import { loadSettings, type ReaderSettings, readerSettings } from './settings.ts';
-import { openSource } from './source/open-source.ts';
+import { type KeptSeats, keepSeats, leaveSeats, watchWorker } from './seat-keeper.ts';
+import { checkCacheOptions, loadSettings, readerSettings } from './settings.ts';
+import { openSource, type SourceOptions } from './source/open-source.ts';
 
 const HANDLE_KIND = 'sortition-cache';
 const DEFAULT_READY_TIMEOUT_MS = 60_000;
 const DEFAULT_REQUEST: SelectionRequest = {};
 
 /**
- * Reserves the memory, starts the loader thread, and resolves at once: the first load runs meanwhile, see `ready`. The
- * loader keeps the process alive until `close`. Throws CONFIG_INVALID with the key at fault, CAPACITY_EXCEEDED.
+ * Reserves the memory, starts the loader thread, and resolves when the first generation is there (at once
+ * with `waitForFirstLoad: false`; then see `ready`). The loader keeps the process alive until `close`. Throws
+ * CONFIG_INVALID with the key at fault, CAPACITY_EXCEEDED; SNAPSHOT_NOT_READY after `readyTimeoutMs`, and
+ * then everything is closed again.
  */
 export async function openCache(options: CacheOptions): Promise<Cache> {
+  checkCacheOptions(options);
   const reader = readerSettings(options);
   const load = loadSettings(options);
   const plan = placementPlan(reader);
-  const source = openSource(options.source);
-  const { description } = source;
-  await source.close();
+  const description = await describeSource(options.source);
   const memory = reserveMemory(slotLayout(reader.nodes, plan), reader.readers);
   const handle: CacheHandle = { kind: HANDLE_KIND, ...memory, settings: reader };
   const loader = new Loader({ ...memory, reader, load, source: options.source }, description);
-  return new OwnedCache(handle, loader);
+  const cache = new OwnedCache(handle, loader);
+  if (options.waitForFirstLoad !== false) await cache.firstLoad(options.readyTimeoutMs);
+  return cache;
+}
+
+/** Checks the options of the source. Throws CONFIG_INVALID with the key at fault below `source`. */
+async function describeSource(options: SourceOptions): Promise<string> {
+  try {
+    const source = openSource(options);
+    await source.close();
+    return source.description;
+  } catch (cause) {
+    if (!(cause instanceof CacheError) || cause.field === undefined || cause.field === 'source') throw cause;
+    throw new CacheError(cause.code, `source.${cause.message}`, { cause, field: `source.${cause.field}` });
+  }
 }
 
 /**
- * A reader for the calling thread, on a cache opened by another thread of the process. It takes one of the seats of
- * `capacity.readers` until it is closed, or its thread ends. Throws LAYOUT_MISMATCH, SNAPSHOT_CORRUPT, SEATS_EXHAUSTED.
+ * A reader for the calling thread, on a cache opened by another thread of the process. It takes one of the
+ * seats of `capacity.readers` until it is closed, or its thread ends. Throws LAYOUT_MISMATCH,
+ * SNAPSHOT_CORRUPT, SEATS_EXHAUSTED.
  */
 export function attachCache(handle: CacheHandle): CacheReader {
   return new AttachedCache(handle);
@@ -56,17 +75,18 @@ export function attachCache(handle: CacheHandle): CacheReader {
 
 class AttachedCache implements CacheReader {
   readonly #reader: Reader;
-  readonly #release: () => void;
+  readonly #seat: KeptSeats;
   #closed = false;
 
   constructor(handle: CacheHandle) {
-    if (handle?.kind !== HANDLE_KIND) {
+    if (handle?.kind !== HANDLE_KIND || handle.settings === undefined || handle.control === undefined) {
       throw new CacheError('LAYOUT_MISMATCH', 'attachCache takes what handle() of an open cache returned');
     }
-    const settings = handle.settings as ReaderSettings;
+    const { settings } = handle;
     const { words, seats } = sharedControlWords(handle.control);
     const plan = placementPlan(settings);
     const layout = slotLayout(settings.nodes, plan);
+    checkSlots(handle.slots, slotCountFor(seats), layout.byteLength);
     this.#reader = new Reader({
       lease: Lease.claim(words, seats, threadId),
       slots: handle.slots,
@@ -76,13 +96,12 @@ class AttachedCache implements CacheReader {
       random: new Random(randomFillSync(new Uint32Array(KEY_WORDS))),
       now: monotonicMs,
     });
-    // A thread that ends in an orderly way gives its seat back itself; see `SeatKeeper` for the others.
-    this.#release = () => this.#reader.release();
-    process.once('exit', this.#release);
+    this.#seat = { words, seats, release: () => this.#release() };
+    keepSeats(this.#seat);
     try {
       this.#reader.verify();
     } catch (error) {
-      this.close();
+      this.#release();
       throw error;
     }
   }
@@ -111,10 +130,23 @@ class AttachedCache implements CacheReader {
     return this.#open().ageMs();
   }
 
+  adopt(worker: Worker): void {
+    this.#open();
+    watchWorker(worker, this.#seat);
+  }
+
   close(): void {
+    this.#release();
+  }
+
+  [Symbol.dispose](): void {
+    void this.close();
+  }
+
+  #release(): void {
     if (this.#closed) return;
     this.#closed = true;
-    process.off('exit', this.#release);
+    leaveSeats(this.#seat);
     this.#reader.release();
   }
 
@@ -124,50 +156,28 @@ class AttachedCache implements CacheReader {
   }
 }
 
-/** Frees the seats of threads that end without giving them back: terminated, or out of memory. */
-class SeatKeeper {
-  readonly #words: ControlWords;
-  readonly #seats: number;
-
-  constructor(control: SharedArrayBuffer) {
-    const { words, seats } = sharedControlWords(control);
-    this.#words = words;
-    this.#seats = seats;
-    process.on('worker', this.adopt);
-  }
-
-  /** Watches a worker; those that this thread starts from now on are watched without being asked. */
-  readonly adopt = (worker: Worker): void => {
-    // Kept from now: a thread that has ended answers -1.
-    const id = worker.threadId;
-    worker.once('exit', () => reapSeats(this.#words, this.#seats, id));
-  };
-
-  stop(): void {
-    process.off('worker', this.adopt);
-  }
+/**
+ * Throws LAYOUT_MISMATCH unless there are `count` slots of `bytes` bytes, as the settings beside them say.
+ */
+function checkSlots(slots: readonly SharedArrayBuffer[], count: number, bytes: number): void {
+  if (slots.length === count && slots.every(slot => slot.byteLength === bytes)) return;
+  throw new CacheError('LAYOUT_MISMATCH', `the handle does not have ${count} slots of ${bytes} bytes`);
 }
 
 class OwnedCache extends AttachedCache implements Cache {
   readonly #handle: CacheHandle;
   readonly #loader: Loader;
-  readonly #seatKeeper: SeatKeeper;
   #closing: Promise<void> | undefined;
 
   constructor(handle: CacheHandle, loader: Loader) {
     super(handle);
     this.#handle = handle;
     this.#loader = loader;
-    this.#seatKeeper = new SeatKeeper(handle.control);
     loader.run();
   }
 
   handle(): CacheHandle {
     return this.#handle;
-  }
-
-  adopt(worker: Worker): void {
-    this.#seatKeeper.adopt(worker);
   }
 
   status(): LoaderStatus {
@@ -192,7 +202,7 @@ class OwnedCache extends AttachedCache implements Cache {
           if (status.state === 'stopped') reject(new CacheError('CACHE_CLOSED'));
           else if (this.generation() > 0) resolve();
         };
-        timer = setTimeout(() => reject(this.#notReady(timeoutMs)), timeoutMs);
+        timer = setTimeout(() => reject(this.#notReady(`no generation within ${timeoutMs} ms`)), timeoutMs);
         stopListening = this.onStatus(look);
         look(this.status());
       });
@@ -203,21 +213,38 @@ class OwnedCache extends AttachedCache implements Cache {
     return this.generation();
   }
 
+  /** As `ready`; but when the generation does not come, everything is closed. Throws SNAPSHOT_NOT_READY. */
+  async firstLoad(timeoutMs = DEFAULT_READY_TIMEOUT_MS): Promise<void> {
+    try {
+      await this.ready({ timeoutMs });
+    } catch (error) {
+      const failure =
+        error instanceof CacheError && error.code === 'SNAPSHOT_NOT_READY'
+          ? error
+          : this.#notReady('the cache was closed before the first generation');
+      await this.close();
+      throw failure;
+    }
+  }
+
   override close(): Promise<void> {
     this.#closing ??= this.#closeAll();
     return this.#closing;
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   async #closeAll(): Promise<void> {
     await this.#loader.stop();
-    this.#seatKeeper.stop();
     super.close();
   }
 
-  #notReady(timeoutMs: number): CacheError {
+  #notReady(what: string): CacheError {
     const { lastError } = this.status();
     const reason =
       lastError === undefined ? 'the first load is still running' : `${lastError.code}: ${lastError.message}`;
-    return new CacheError('SNAPSHOT_NOT_READY', `no generation within ${timeoutMs} ms; ${reason}`);
+    return new CacheError('SNAPSHOT_NOT_READY', `${what}; ${reason}`);
   }
 }

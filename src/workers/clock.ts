@@ -1,6 +1,6 @@
 /**
- * The machine's monotonic clock in milliseconds, the same on every thread: what snapshots are stamped with and ages are
- * counted from. `performance.now()` alone starts anew with each thread.
+ * The machine's monotonic clock in milliseconds, the same on every thread: what snapshots are stamped with
+ * and ages are counted from. `performance.now()` alone starts anew with each thread.
  */
 
 const NS_PER_MS = 1_000_000;

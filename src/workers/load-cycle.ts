@@ -1,26 +1,26 @@
 /**
- * One load, on the loader thread, in numbered steps: read → build → validate → publish → persist. Nothing is visible
- * before it is validated; a failure at any step leaves the last good generation where it is (I5).
+ * One load, on the loader thread, in numbered steps: read → build → validate → publish → persist. Nothing is
+ * visible before it is validated; a failure at any step leaves the last good generation where it is (I5).
  */
 import { randomInt } from 'node:crypto';
 import { HEADER_WORD } from '../../native-layout/snapshot-header.ts';
 import type { SnapshotLayout } from '../../native-layout/snapshot-layout.ts';
 import { snapshotViews } from '../../native-layout/snapshot-views.ts';
-import { digestText } from '../engine/digest.ts';
-import { CacheError } from '../engine/errors.ts';
-import type { PlacementPlan } from '../engine/placement-plan.ts';
+import { CacheError, type ErrorData, errorData } from '../engine/errors.ts';
+import type { PlacementPlan } from '../engine/placement/placement-plan.ts';
 import { NO_SLOT, type Publisher } from '../engine/publication.ts';
-import { contentLayout, type Snapshot } from '../engine/snapshot.ts';
-import { SnapshotBuilder } from '../engine/snapshot-builder.ts';
-import { validateSnapshot } from '../engine/snapshot-validator.ts';
+import { digestText } from '../engine/snapshot/digest.ts';
+import { contentLayout, type Snapshot } from '../engine/snapshot/snapshot.ts';
+import { SnapshotBuilder } from '../engine/snapshot/snapshot-builder.ts';
+import { validateSnapshot } from '../engine/snapshot/snapshot-validator.ts';
 import { monotonicMs } from './clock.ts';
 import type { LoadReport, NodeCounts } from './messages.ts';
 import type { LoadSettings } from './settings.ts';
 import { writeSnapshotFile } from './snapshot-file.ts';
-import type { RowSource } from './source/row-source.ts';
+import type { SourceReader } from './source-reader.ts';
 
 export interface LoadContext {
-  readonly source: RowSource;
+  readonly source: SourceReader;
   readonly publisher: Publisher;
   readonly slots: readonly SharedArrayBuffer[];
   readonly layout: SnapshotLayout;
@@ -49,7 +49,10 @@ export async function runLoadCycle(context: LoadContext, request: LoadRequest): 
   });
 
   // 1. Read: rows go straight into the slot.
-  const absent = await readRows(context, builder, request.signal);
+  const { absent } = await context.source.read(
+    { attributes: context.plan.attributes, signal: request.signal },
+    row => builder.append(row),
+  );
   const read = monotonicMs();
 
   // 2. Build. The stamp is the moment the read began: the data is no younger than that.
@@ -88,22 +91,15 @@ export async function runLoadCycle(context: LoadContext, request: LoadRequest): 
   };
 }
 
-async function readRows(
-  context: LoadContext,
-  builder: SnapshotBuilder,
-  signal: AbortSignal,
-): Promise<Readonly<Record<string, number>>> {
-  const rows = context.source.read({ attributes: context.plan.attributes, signal });
-  try {
-    for (;;) {
-      const step = await rows.next();
-      if (step.done) return step.value.absent;
-      for (const row of step.value) builder.append(row);
-      signal.throwIfAborted();
-    }
-  } finally {
-    await rows.return({ absent: {} });
-  }
+/** What a load failed of, as data. Only a read that the deadline ended is reported as late. */
+export function loadFailure(error: unknown, deadline: AbortSignal, timeoutMs: number): ErrorData {
+  const failure = errorData(error, 'SOURCE_FAILED');
+  if (!deadline.aborted || failure.code !== 'SOURCE_TIMEOUT') return failure;
+  return {
+    code: 'SOURCE_TIMEOUT',
+    message: `the load took longer than refresh.timeoutMs (${timeoutMs} ms)`,
+    field: 'refresh.timeoutMs',
+  };
 }
 
 function checkRefusals(builder: SnapshotBuilder, settings: LoadSettings): void {
@@ -113,7 +109,8 @@ function checkRefusals(builder: SnapshotBuilder, settings: LoadSettings): void {
   const reasons = Object.entries(builder.counts().refused).map(([reason, count]) => `${reason} ${count}`);
   throw new CacheError(
     'SNAPSHOT_REJECTED',
-    `${refused} of ${all} rows were refused (${reasons.join(', ')}); guard.rejectRatioMax allows ${settings.guard.rejectRatioMax}`,
+    `${refused} of ${all} rows were refused (${reasons.join(', ')}); ` +
+      `guard.rejectRatioMax allows ${settings.guard.rejectRatioMax}`,
     { field: 'guard.rejectRatioMax' },
   );
 }
@@ -124,27 +121,35 @@ function checkPools(context: LoadContext, nodes: NodeCounts, acceptDrop: boolean
   if (eligible < guard.nodesMin) {
     throw new CacheError(
       'SNAPSHOT_REJECTED',
-      `${eligible} nodes can be chosen (of ${nodes.total} that were read); guard.nodesMin asks for ${guard.nodesMin}`,
+      `${eligible} nodes can be chosen (of ${nodes.total} that were read); ` +
+        `guard.nodesMin asks for ${guard.nodesMin}`,
       { field: 'guard.nodesMin' },
     );
   }
-  const before = eligibleBefore(context);
-  if (acceptDrop || eligible >= before * (1 - guard.dropRatioMax)) return;
+  if (acceptDrop) return;
+  const before = poolsBefore(context);
+  checkDrop('nodes that can be chosen', before.vetted + before.new, eligible, guard.dropRatioMax);
+  // Alone too: clients ask for vetted nodes, and new ones do not stand in for them.
+  checkDrop('vetted nodes', before.vetted, nodes.vetted, guard.dropRatioMax);
+}
+
+function checkDrop(what: string, before: number, now: number, dropRatioMax: number): void {
+  if (now >= before * (1 - dropRatioMax)) return;
   throw new CacheError(
     'SNAPSHOT_REJECTED',
-    `nodes that can be chosen fell from ${before} to ${eligible}; guard.dropRatioMax allows a drop of ${guard.dropRatioMax}. ` +
+    `${what} fell from ${before} to ${now}; guard.dropRatioMax allows a drop of ${dropRatioMax}. ` +
       'If this is right, refresh once with acceptDrop',
     { field: 'guard.dropRatioMax' },
   );
 }
 
-/** Vetted plus new of the current generation, 0 before the first. */
-function eligibleBefore(context: LoadContext): number {
+/** The pools of the current generation; empty before the first. */
+function poolsBefore(context: LoadContext): { readonly vetted: number; readonly new: number } {
   const slot = context.publisher.currentSlot();
-  if (slot === NO_SLOT) return 0;
+  if (slot === NO_SLOT) return { vetted: 0, new: 0 };
   // The loader alone writes slots, and it does not write the current one: its header can be read as it is.
   const { header } = snapshotViews(context.slots[slot]!, context.layout);
-  return header[HEADER_WORD.VETTED]! + header[HEADER_WORD.NEW]!;
+  return { vetted: header[HEADER_WORD.VETTED]!, new: header[HEADER_WORD.NEW]! };
 }
 
 function nodeCounts(snapshot: Snapshot): NodeCounts {

@@ -1,16 +1,18 @@
 /**
- * Entry of the loader thread: the one thread that writes snapshots. Loads on an interval with jitter and on demand, one
- * load at a time; after a failure it tries again with backoff. Says every change of its state to the thread above.
+ * Entry of the loader thread: the one thread that writes snapshots. Loads on an interval with jitter and on
+ * demand, one load at a time; after a failure it tries again with backoff. Says every change of its state to
+ * the thread above.
  *
  * States: starting → loading ⇄ waiting (after a success) or backing-off (after a failure) → stopped.
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
-import { assert } from '../engine/assert.ts';
-import { type ErrorData, errorData } from '../engine/errors.ts';
-import { placementPlan } from '../engine/placement-plan.ts';
+import { AssertionError, assert } from '../engine/assert.ts';
+import { CacheError, type ErrorData } from '../engine/errors.ts';
+import { placementPlan } from '../engine/placement/placement-plan.ts';
 import { Publisher, sharedControlWords } from '../engine/publication.ts';
 import { slotLayout } from '../engine/shared-memory.ts';
-import { type LoadContext, runLoadCycle } from './load-cycle.ts';
+import { monotonicMs } from './clock.ts';
+import { type LoadContext, loadFailure, runLoadCycle } from './load-cycle.ts';
 import type {
   FailureReport,
   LoaderState,
@@ -22,6 +24,10 @@ import type {
   RefreshResult,
 } from './messages.ts';
 import { openSource } from './source/open-source.ts';
+import { SourceReader } from './source-reader.ts';
+
+/** Shortest time between the end of a load and the start of the next planned one. */
+const PAUSE_SHORTEST_MS = 10;
 
 class LoaderThread {
   readonly #port: MessagePort;
@@ -34,6 +40,7 @@ class LoaderThread {
   #lastError: FailureReport | undefined;
   #timer: NodeJS.Timeout | undefined;
   #nextLoadInMs: number | undefined;
+  #startedMs = 0;
   /** Requests that the running load answers, and those that came too late for it: they get the one after. */
   #waiting: number[] = [];
   #acceptDrop = false;
@@ -52,7 +59,10 @@ class LoaderThread {
     void this.#load();
   }
 
-  /** A demand during a load waits for a load that begins after it: the running one may have read before the change. */
+  /**
+   * A demand during a load waits for a load that begins after it: the running one may have read before the
+   * change.
+   */
   #demand(requestId: number, acceptDrop: boolean): void {
     this.#waiting.push(requestId);
     this.#acceptDrop ||= acceptDrop;
@@ -65,6 +75,7 @@ class LoaderThread {
     const acceptDrop = this.#acceptDrop;
     this.#waiting = [];
     this.#acceptDrop = false;
+    this.#startedMs = monotonicMs();
     this.#enter('loading', undefined);
     const deadline = AbortSignal.timeout(this.#context.settings.refresh.timeoutMs);
     const signal = AbortSignal.any([deadline, this.#stopping.signal]);
@@ -74,22 +85,15 @@ class LoaderThread {
       this.#succeed(report);
       result = { ok: true, report };
     } catch (error) {
-      const data = deadline.aborted ? this.#timeoutError() : errorData(error, 'SOURCE_FAILED');
+      // A programmer's error: the thread ends, is replaced, and that shows.
+      if (error instanceof AssertionError) return endByUncaught(error);
+      const data = loadFailure(error, deadline, this.#context.settings.refresh.timeoutMs);
       this.#fail(data);
       result = { ok: false, error: data };
     }
     // The status goes first: whoever waited for the load finds it there.
     if (!this.#stopping.signal.aborted) this.#plan();
     for (const requestId of answers) this.#post({ kind: 'refreshed', requestId, result });
-  }
-
-  #timeoutError(): ErrorData {
-    const { timeoutMs } = this.#context.settings.refresh;
-    return {
-      code: 'SOURCE_TIMEOUT',
-      message: `the load took longer than refresh.timeoutMs (${timeoutMs} ms)`,
-      field: 'refresh.timeoutMs',
-    };
   }
 
   #succeed(report: LoadReport): void {
@@ -115,14 +119,20 @@ class LoaderThread {
     const failed = this.#consecutive > 0;
     const ms = failed
       ? backoffMs(this.#consecutive, refresh.backoffFirstMs, refresh.backoffLongestMs)
-      : refresh.everyMs * (1 - refresh.jitterRatio * Math.random());
+      : Math.max(PAUSE_SHORTEST_MS, this.#intervalMs() - (monotonicMs() - this.#startedMs));
     this.#timer = setTimeout(() => void this.#load(), ms);
     this.#enter(failed ? 'backing-off' : 'waiting', Math.round(ms));
   }
 
+  /** From the start of a load to the start of the next. */
+  #intervalMs(): number {
+    const { everyMs, jitterRatio } = this.#context.settings.refresh;
+    return everyMs * (1 - jitterRatio * Math.random());
+  }
+
   async #stop(): Promise<void> {
     clearTimeout(this.#timer);
-    this.#stopping.abort(new Error('the cache is closing'));
+    this.#stopping.abort(new CacheError('CACHE_CLOSED', 'the cache was closed'));
     await this.#context.source.close();
     this.#enter('stopped', undefined);
     this.#port.close();
@@ -151,10 +161,20 @@ class LoaderThread {
   }
 }
 
-/** Full jitter: a random part of a wait that doubles with every failure, so that replicas do not come back together. */
+/**
+ * Full jitter: a random part of a wait that doubles with every failure, so that replicas do not come back
+ * together.
+ */
 function backoffMs(failures: number, firstMs: number, longestMs: number): number {
   const ceilingMs = Math.min(longestMs, firstMs * 2 ** Math.min(failures - 1, 30));
   return Math.max(1, ceilingMs * Math.random());
+}
+
+/** Throws where nothing catches: whatever the process does about rejections, the thread ends. */
+function endByUncaught(error: Error): void {
+  queueMicrotask(() => {
+    throw error;
+  });
 }
 
 const port = parentPort;
@@ -163,7 +183,7 @@ const data = workerData as LoaderWorkerData;
 const plan = placementPlan(data.reader);
 const { words, seats } = sharedControlWords(data.control);
 new LoaderThread(port, {
-  source: openSource(data.source),
+  source: new SourceReader(openSource(data.source)),
   publisher: new Publisher(words, seats),
   slots: data.slots,
   layout: slotLayout(data.reader.nodes, plan),

@@ -1,10 +1,12 @@
 /**
- * The loader as its owner sees it: starts the loader thread, starts it again when it dies, passes demands on, keeps its
- * last status. A new loader thread starts only after the old one's `exit` event, so that there is never a second writer.
+ * The loader as its owner sees it: starts the loader thread, starts it again when it dies, passes demands on,
+ * keeps its last status. A new loader thread starts only after the old one's `exit` event, so that there is
+ * never a second writer.
  */
 import { Worker } from 'node:worker_threads';
 import { type ErrorData, errorData } from '../engine/errors.ts';
 import type {
+  FailureReport,
   LoaderStatus,
   LoaderWorkerData,
   MessageFromLoader,
@@ -13,11 +15,15 @@ import type {
 } from './messages.ts';
 import { LOADER_WORKER_URL } from './worker-urls.ts';
 
-/** Wait before a dead loader is started again: doubles with every death, starts over with a successful load. */
+/**
+ * Wait before a dead loader is started again: doubles with every death, starts over with a successful load.
+ */
 const RESTART_FIRST_MS = 100;
 const RESTART_LONGEST_MS = 30_000;
 /** Time a loader has to end by itself before it is terminated. */
 const STOP_TIMEOUT_MS = 5_000;
+/** Time it has after that. A thread that a system call holds does not end, and is left to the process. */
+const TERMINATE_TIMEOUT_MS = 2_000;
 /** Demands that may wait for an answer at once. */
 const DEMANDS_MAX = 1_000;
 
@@ -28,10 +34,12 @@ export class Loader {
   #worker: Worker | undefined;
   #nextRequestId = 1;
   #status: LoaderStatus;
-  /** Counts of loader threads that are gone. */
+  /** Counts of loader threads that are gone; each of their deaths is a failed refresh. */
   #before = { succeeded: 0, failed: 0 };
   #restarts = 0;
   #deathsSinceSuccess = 0;
+  /** The last death, until a load succeeds. */
+  #lost: FailureReport | undefined;
   #restartTimer: NodeJS.Timeout | undefined;
   #stopped = false;
 
@@ -46,10 +54,13 @@ export class Loader {
   }
 
   run(): void {
+    if (this.#stopped) return;
     const worker = new Worker(LOADER_WORKER_URL, {
       name: 'sortition-loader',
       workerData: this.#data,
       env: postgresEnvironment(),
+      // Those of the program (`--input-type`, `--eval`) are about its own entry.
+      execArgv: [],
     });
     this.#worker = worker;
     let lastError: unknown;
@@ -89,19 +100,14 @@ export class Loader {
     });
   }
 
+  /** Resolves at the latest after both timeouts. */
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#restartTimer);
-    const worker = this.#worker;
-    if (worker !== undefined) {
-      const exited = new Promise<void>(resolve => worker.once('exit', () => resolve()));
-      const timer = setTimeout(() => void worker.terminate(), STOP_TIMEOUT_MS);
-      worker.postMessage({ kind: 'stop' } satisfies MessageToLoader);
-      await exited;
-      clearTimeout(timer);
-    }
     this.#settleAll({ code: 'CACHE_CLOSED', message: 'the cache was closed' });
-    this.#become({ ...this.#status, state: 'stopped' });
+    if (this.#worker !== undefined) await endThread(this.#worker);
+    const { nextLoadInMs: _, ...status } = this.#status;
+    this.#become({ ...status, state: 'stopped' });
   }
 
   #receive(message: MessageFromLoader): void {
@@ -111,9 +117,13 @@ export class Loader {
       return;
     }
     const { status } = message;
-    if (status.refreshes.succeeded > 0) this.#deathsSinceSuccess = 0;
-    // A fresh loader thread does not know the load of its predecessor, which readers still use.
+    if (status.refreshes.succeeded > 0) {
+      this.#deathsSinceSuccess = 0;
+      this.#lost = undefined;
+    }
+    // A fresh loader thread knows neither its predecessor's load, which readers still use, nor its death.
     const lastLoad = status.lastLoad ?? this.#status.lastLoad;
+    const lastError = after(this.#lost, status.lastError);
     this.#become({
       ...status,
       restarts: this.#restarts,
@@ -122,6 +132,7 @@ export class Loader {
         failed: this.#before.failed + status.refreshes.failed,
       },
       ...(lastLoad === undefined ? {} : { lastLoad }),
+      ...(lastError === undefined ? {} : { lastError }),
     });
   }
 
@@ -132,18 +143,23 @@ export class Loader {
       error === undefined ? `it exited with code ${exitCode}` : errorData(error, 'LOADER_LOST').message;
     const lost: ErrorData = { code: 'LOADER_LOST', message: `the loader thread ended: ${cause}` };
     this.#settleAll(lost);
-    this.#before = this.#status.refreshes;
+    const { succeeded, failed } = this.#status.refreshes;
+    this.#before = { succeeded, failed: failed + 1 };
     this.#deathsSinceSuccess++;
     this.#restarts++;
+    const consecutive = (this.#status.lastError?.consecutive ?? 0) + 1;
+    this.#lost = { ...lost, at: new Date().toISOString(), consecutive };
     const waitMs = Math.min(RESTART_LONGEST_MS, RESTART_FIRST_MS * 2 ** (this.#deathsSinceSuccess - 1));
+    // Before the listeners hear of it: one that closes the cache has to find the timer.
+    this.#restartTimer = setTimeout(() => this.run(), waitMs);
     this.#become({
       ...this.#status,
       state: 'restarting',
+      refreshes: this.#before,
       restarts: this.#restarts,
-      lastError: { ...lost, at: new Date().toISOString(), consecutive: this.#deathsSinceSuccess },
+      lastError: this.#lost,
       nextLoadInMs: waitMs,
     });
-    this.#restartTimer = setTimeout(() => this.run(), waitMs);
   }
 
   #settleAll(error: ErrorData): void {
@@ -153,7 +169,47 @@ export class Loader {
 
   #become(status: LoaderStatus): void {
     this.#status = status;
-    for (const listener of this.#listeners) listener(status);
+    for (const listener of this.#listeners) tell(listener, status);
+  }
+}
+
+/** A listener that throws is the program's to hear of, as an uncaught exception; the loader goes on. */
+function tell(listener: (status: LoaderStatus) => void, status: LoaderStatus): void {
+  try {
+    listener(status);
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
+  }
+}
+
+/** The failure to be shown: those of a new thread count on from the death of the one before. */
+function after(lost: FailureReport | undefined, error: FailureReport | undefined): FailureReport | undefined {
+  if (lost === undefined || error === undefined) return error ?? lost;
+  return { ...error, consecutive: lost.consecutive + error.consecutive };
+}
+
+/** Asks the thread to end, then ends it, and gives up waiting when even that does not work. */
+async function endThread(worker: Worker): Promise<void> {
+  const exited = new Promise<true>(resolve => worker.once('exit', () => resolve(true)));
+  worker.postMessage({ kind: 'stop' } satisfies MessageToLoader);
+  if (await within(exited, STOP_TIMEOUT_MS)) return;
+  void worker.terminate();
+  if (await within(exited, TERMINATE_TIMEOUT_MS)) return;
+  // It can write nothing that anybody reads any more, and must not keep the program.
+  worker.unref();
+}
+
+async function within(done: Promise<true>, timeoutMs: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<false>(resolve => {
+    timer = setTimeout(() => resolve(false), timeoutMs);
+  });
+  try {
+    return await Promise.race([done, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 
@@ -161,7 +217,14 @@ function refused(error: ErrorData): Promise<RefreshResult> {
   return Promise.resolve({ ok: false, error });
 }
 
+/** What `pg` reads beside `PG*`: the user that nobody named, and where the password file lies. */
+const USER_VARIABLES: readonly string[] =
+  process.platform === 'win32' ? ['USERNAME', 'APPDATA'] : ['USER', 'LOGNAME', 'HOME'];
+
 /** The loader gets what `pg` reads from the environment and no other secret of the program. */
 function postgresEnvironment(): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith('PG')));
+  const passed = Object.entries(process.env).filter(
+    ([name]) => name.startsWith('PG') || USER_VARIABLES.includes(name),
+  );
+  return Object.fromEntries(passed);
 }

@@ -1,6 +1,12 @@
-/** Every message and result that crosses a thread: plain data only, because classes do not survive the clone. */
+/**
+ * Every message and result that crosses a thread: plain data only, because classes do not survive the clone.
+ */
 import type { ErrorData } from '../engine/errors.ts';
-import type { EncodedFormat, EncodedSelection, SelectionRequest } from '../engine/selection-types.ts';
+import type {
+  EncodedFormat,
+  EncodedSelection,
+  SelectionRequest,
+} from '../engine/selection/selection-types.ts';
 import type { LoadSettings, ReaderSettings } from './settings.ts';
 import type { SourceOptions } from './source/open-source.ts';
 

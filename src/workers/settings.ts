@@ -1,10 +1,20 @@
 /** Options of the cache with their defaults, checked once, as plain data that every thread gets. */
-import { CacheError } from '../engine/errors.ts';
-import { DEFAULT_PREFIX_BITS, type PrefixBits } from '../engine/network-table.ts';
-import type { PlacementSettings } from '../engine/placement-plan.ts';
-import { DEFAULT_LIMITS, type SelectionLimits } from '../engine/selection-request.ts';
-import { RANGE_NAMES } from '../engine/special-use.ts';
-import type { CacheOptions, GuardOptions, RefreshOptions } from './cache-types.ts';
+import { DEFAULT_PREFIX_BITS, type PrefixBits } from '../engine/address/network-table.ts';
+import { RANGE_NAMES } from '../engine/address/special-use.ts';
+import type { PlacementSettings } from '../engine/placement/placement-plan.ts';
+import { DEFAULT_LIMITS, type SelectionLimits } from '../engine/selection/selection-request.ts';
+import type { CacheOptions, CapacityOptions, GuardOptions, RefreshOptions } from './cache-options.ts';
+import { didYouMean } from './source/nearest.ts';
+import {
+  checkBoolean,
+  checkInteger,
+  checkKeys,
+  checkNumber,
+  checkObject,
+  checkText,
+  checkTexts,
+  invalidOption,
+} from './source/option-checks.ts';
 
 /** What every reader needs beside the memory. */
 export interface ReaderSettings extends PlacementSettings {
@@ -45,14 +55,64 @@ const IDS_MAX = 1_000_000;
 /** Longest that a Node.js timer can wait. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
+const RATIO = { min: 0, max: 1 };
+const DURATION_MS = { min: 1, max: TIMER_MS_MAX };
+
+const OPTION_KEYS: readonly string[] = [
+  'source',
+  'refresh',
+  'capacity',
+  'guard',
+  'placements',
+  'distinctAttributes',
+  'networkPrefixBits',
+  'limits',
+  'snapshotFile',
+  'waitForFirstLoad',
+  'readyTimeoutMs',
+] satisfies (keyof CacheOptions)[];
+
+/** Groups of options, and their keys. */
+const GROUP_KEYS = {
+  refresh: Object.keys(DEFAULT_REFRESH),
+  capacity: ['nodes', 'readers'] satisfies (keyof CapacityOptions)[],
+  guard: Object.keys(DEFAULT_GUARD),
+  networkPrefixBits: Object.keys(DEFAULT_PREFIX_BITS),
+  limits: Object.keys(DEFAULT_LIMITS),
+} satisfies Partial<Record<keyof CacheOptions, readonly string[]>>;
+
+/**
+ * Checks keys and types of everything but the source and the placements, whose owners check them, and the
+ * values, which the settings check. Throws CONFIG_INVALID with the key at fault in `field`.
+ */
+export function checkCacheOptions(options: CacheOptions): void {
+  checkObject(options, 'options');
+  checkKeys(options, OPTION_KEYS);
+  if (options.source === undefined) {
+    throw invalidOption('source', 'is missing: what postgresSource() or fileSource() returns');
+  }
+  checkObject(options.source, 'source');
+  for (const [group, keys] of Object.entries(GROUP_KEYS)) {
+    const value = options[group as keyof typeof GROUP_KEYS];
+    if (value === undefined) continue;
+    checkObject(value, group);
+    checkKeys(value, keys, `${group}.`);
+  }
+  if (options.placements !== undefined) checkObject(options.placements, 'placements');
+  if (options.snapshotFile !== undefined) checkText(options.snapshotFile, 'snapshotFile');
+  if (options.waitForFirstLoad !== undefined) checkBoolean(options.waitForFirstLoad, 'waitForFirstLoad');
+  if (options.readyTimeoutMs !== undefined)
+    checkInteger(options.readyTimeoutMs, 'readyTimeoutMs', DURATION_MS);
+}
+
 export function readerSettings(options: CacheOptions): ReaderSettings {
   const nodes = options.capacity?.nodes ?? DEFAULT_NODES;
   const readers = options.capacity?.readers ?? DEFAULT_READERS;
   const limits = { ...DEFAULT_LIMITS, ...defined(options.limits) };
-  integer('capacity.nodes', nodes, 1, NODES_MAX);
-  integer('capacity.readers', readers, 1, READERS_MAX);
-  integer('limits.countMax', limits.countMax, 1, COUNT_MAX);
-  integer('limits.idsMax', limits.idsMax, 1, IDS_MAX);
+  checkInteger(nodes, 'capacity.nodes', { min: 1, max: NODES_MAX });
+  checkInteger(readers, 'capacity.readers', { min: 1, max: READERS_MAX });
+  checkInteger(limits.countMax, 'limits.countMax', { min: 1, max: COUNT_MAX });
+  checkInteger(limits.idsMax, 'limits.idsMax', { min: 1, max: IDS_MAX });
   return {
     nodes,
     readers,
@@ -66,20 +126,22 @@ export function loadSettings(options: CacheOptions): LoadSettings {
   const refresh = { ...DEFAULT_REFRESH, ...defined(options.refresh) };
   const guard = { ...DEFAULT_GUARD, ...defined(options.guard) };
   const prefixBits = { ...DEFAULT_PREFIX_BITS, ...defined(options.networkPrefixBits) };
-  integer('refresh.everyMs', refresh.everyMs, 1, TIMER_MS_MAX);
-  integer('refresh.timeoutMs', refresh.timeoutMs, 1, TIMER_MS_MAX);
-  integer('refresh.backoffFirstMs', refresh.backoffFirstMs, 1, TIMER_MS_MAX);
-  integer('refresh.backoffLongestMs', refresh.backoffLongestMs, refresh.backoffFirstMs, TIMER_MS_MAX);
-  ratio('refresh.jitterRatio', refresh.jitterRatio);
-  ratio('guard.rejectRatioMax', guard.rejectRatioMax);
-  ratio('guard.dropRatioMax', guard.dropRatioMax);
-  integer('guard.nodesMin', guard.nodesMin, 0, NODES_MAX);
-  integer('networkPrefixBits.ipv4', prefixBits.ipv4, 1, 32);
-  integer('networkPrefixBits.ipv6', prefixBits.ipv6, 1, 128);
+  for (const key of ['everyMs', 'timeoutMs', 'backoffFirstMs'] as const) {
+    checkInteger(refresh[key], `refresh.${key}`, DURATION_MS);
+  }
+  const longest = { min: refresh.backoffFirstMs, max: TIMER_MS_MAX };
+  checkInteger(refresh.backoffLongestMs, 'refresh.backoffLongestMs', longest);
+  checkNumber(refresh.jitterRatio, 'refresh.jitterRatio', RATIO);
+  checkNumber(guard.rejectRatioMax, 'guard.rejectRatioMax', RATIO);
+  checkNumber(guard.dropRatioMax, 'guard.dropRatioMax', RATIO);
+  checkInteger(guard.nodesMin, 'guard.nodesMin', { min: 0, max: NODES_MAX });
+  checkInteger(prefixBits.ipv4, 'networkPrefixBits.ipv4', { min: 1, max: 32 });
+  checkInteger(prefixBits.ipv6, 'networkPrefixBits.ipv6', { min: 1, max: 128 });
+  checkTexts(guard.allowRanges, 'guard.allowRanges');
   for (const name of guard.allowRanges) {
-    if (!RANGE_NAMES.includes(name)) {
-      fail('guard.allowRanges', `has "${name}"; the ranges are ${RANGE_NAMES.join(', ')}`);
-    }
+    if (RANGE_NAMES.includes(name)) continue;
+    const problem = `has "${name}"${didYouMean(name, RANGE_NAMES)}; the ranges are ${RANGE_NAMES.join(', ')}`;
+    throw invalidOption('guard.allowRanges', problem);
   }
   return { refresh, guard, prefixBits, snapshotFile: options.snapshotFile };
 }
@@ -88,19 +150,4 @@ export function loadSettings(options: CacheOptions): LoadSettings {
 function defined<T extends object>(value: T | undefined): { [K in keyof T]: Exclude<T[K], undefined> } {
   const entries = Object.entries(value ?? {}).filter(([, entry]) => entry !== undefined);
   return Object.fromEntries(entries) as { [K in keyof T]: Exclude<T[K], undefined> };
-}
-
-function integer(field: string, value: number, min: number, max: number): void {
-  if (!Number.isInteger(value) || value < min || value > max) {
-    fail(field, `is ${value}; it is an integer from ${min} to ${max}`);
-  }
-}
-
-function ratio(field: string, value: number): void {
-  if (!(typeof value === 'number' && value >= 0 && value <= 1))
-    fail(field, `is ${value}; it is a number from 0 to 1`);
-}
-
-function fail(field: string, problem: string): never {
-  throw new CacheError('CONFIG_INVALID', `${field} ${problem}`, { field });
 }

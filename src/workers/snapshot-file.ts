@@ -1,22 +1,33 @@
 /**
- * Snapshot files: the content of a snapshot without the slack of its slot. Written aside, synced, renamed, so that the
- * path holds the old file or the new one and never a part; read back only with magic, version, length and digest right.
+ * Snapshot files: the content of a snapshot without the slack of its slot. Written aside, synced, renamed, so
+ * that the path holds the old file or the new one and never a part; read back only with magic, version,
+ * length and digest right.
  */
 import { randomBytes } from 'node:crypto';
-import { open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { SnapshotViews } from '../../native-layout/snapshot-views.ts';
 import { CacheError } from '../engine/errors.ts';
-import { openPackedSnapshot, packSnapshot, type Snapshot } from '../engine/snapshot.ts';
+import { openPackedSnapshot, packSnapshot, type Snapshot } from '../engine/snapshot/snapshot.ts';
+import { openRegularFile } from './source/regular-file.ts';
 
 /** Owner only: the list of nodes is the asset. */
 const FILE_MODE = 0o600;
 /** Largest file that is read: the slot of the largest capacity. */
 const FILE_BYTES_MAX = 4 * 1024 ** 3;
+/** Bytes of one read; the file system takes less than 2 GiB at once. */
+const READ_BYTES = 1024 ** 3;
+const TOKEN_BYTES = 6;
 
-/** Writes the snapshot to `path`. Rejects with the file system's error; the file that was there stays. */
+/**
+ * Writes the snapshot to `path`. Rejects with the file system's error; the file that was there stays. A path
+ * belongs to one cache, which writes one snapshot at a time: what lies half-written beside it was left by a
+ * thread that ended, and is removed.
+ */
 export async function writeSnapshotFile(path: string, views: SnapshotViews): Promise<void> {
-  const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
+  await sweep(path);
+  const token = randomBytes(TOKEN_BYTES).toString('hex');
+  const temporary = join(dirname(path), `.${basename(path)}.${token}.tmp`);
   try {
     const file = await open(temporary, 'wx', FILE_MODE);
     try {
@@ -38,33 +49,54 @@ export async function writeSnapshotFile(path: string, views: SnapshotViews): Pro
   }
 }
 
-/** Reads and checks a snapshot file. Throws SOURCE_UNAVAILABLE, LAYOUT_MISMATCH or SNAPSHOT_CORRUPT. */
-export async function readSnapshotFile(path: string): Promise<Snapshot> {
-  return openPackedSnapshot(await readBytes(path));
+async function sweep(path: string): Promise<void> {
+  const prefix = `.${basename(path)}.`;
+  const ending = new RegExp(`^[0-9a-f]{${2 * TOKEN_BYTES}}[.]tmp$`);
+  for (const name of await readdir(dirname(path))) {
+    if (!name.startsWith(prefix) || !ending.test(name.slice(prefix.length))) continue;
+    await rm(join(dirname(path), name), { force: true });
+  }
 }
 
-async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
+/**
+ * Reads and checks a snapshot file, `readBytes` at a time. Throws SOURCE_UNAVAILABLE, LAYOUT_MISMATCH or
+ * SNAPSHOT_CORRUPT.
+ */
+export async function readSnapshotFile(path: string, readBytes = READ_BYTES): Promise<Snapshot> {
+  return openPackedSnapshot(await readFile(path, readBytes));
+}
+
+async function readFile(path: string, readBytes: number): Promise<Uint8Array<ArrayBuffer>> {
   try {
-    const file = await open(path, 'r');
+    const file = await openRegularFile(path);
     try {
-      const stat = await file.stat();
-      if (!stat.isFile()) throw new CacheError('SOURCE_UNAVAILABLE', `${path} is not a regular file`);
-      if (stat.size > FILE_BYTES_MAX) {
-        throw new CacheError(
-          'SNAPSHOT_CORRUPT',
-          `${path} has ${stat.size} bytes; the limit is ${FILE_BYTES_MAX}`,
-        );
+      const { size } = await file.stat();
+      if (size > FILE_BYTES_MAX) {
+        throw new CacheError('SNAPSHOT_CORRUPT', `${path} has ${size} bytes; the limit is ${FILE_BYTES_MAX}`);
       }
-      const bytes = new Uint8Array(stat.size);
-      await file.read(bytes, 0, bytes.length, 0);
-      return bytes;
+      return await readWhole(file, size, readBytes);
     } finally {
       await file.close();
     }
   } catch (error) {
-    if (error instanceof CacheError) throw error;
+    if (error instanceof CacheError && error.code === 'SNAPSHOT_CORRUPT') throw error;
     throw new CacheError('SOURCE_UNAVAILABLE', `cannot read ${path}: ${(error as Error).message}`, {
       cause: error,
     });
   }
+}
+
+async function readWhole(
+  file: FileHandle,
+  size: number,
+  readBytes: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = new Uint8Array(size);
+  let at = 0;
+  while (at < size) {
+    const { bytesRead } = await file.read(bytes, at, Math.min(readBytes, size - at), at);
+    if (bytesRead === 0) throw new CacheError('SNAPSHOT_CORRUPT', `the file ends at byte ${at} of ${size}`);
+    at += bytesRead;
+  }
+  return bytes;
 }

@@ -1,16 +1,19 @@
 /**
- * The selection worker pool on Piscina: for batches and heavy requests, whose work would hold an event loop too long.
- * Fixed threads, a bounded queue, a deadline a task, errors as data. A worker that dies costs its own task and is
- * replaced; its reader seat is freed when its thread has ended.
+ * The selection worker pool on Piscina: for batches and heavy requests, whose work would hold an event loop
+ * too long. Fixed threads, a bounded queue, a deadline a task, errors as data. A worker that dies costs its
+ * own task and is replaced; its reader seat is freed when its thread has ended.
  */
 import { fileURLToPath } from 'node:url';
 import { FixedQueue, Piscina } from 'piscina';
-import { encodedBytesMax } from '../engine/encode.ts';
+import { encodedBytesMax } from '../engine/encoding/encode.ts';
 import { CacheError, type ErrorData } from '../engine/errors.ts';
-import type { EncodedFormat, EncodedSelection, SelectionRequest } from '../engine/selection-types.ts';
+import type {
+  EncodedFormat,
+  EncodedSelection,
+  SelectionRequest,
+} from '../engine/selection/selection-types.ts';
 import type { Cache } from './cache-types.ts';
 import type { SelectionTask, SelectionTaskResult } from './messages.ts';
-import type { ReaderSettings } from './settings.ts';
 import { SELECTION_WORKER_URL } from './worker-urls.ts';
 
 export interface SelectionPoolOptions {
@@ -63,7 +66,7 @@ class PiscinaPool implements SelectionPool {
 
   constructor(cache: Cache, options: SelectionPoolOptions) {
     const handle = cache.handle();
-    const { limits } = handle.settings as ReaderSettings;
+    const { limits } = handle.settings;
     this.#options = options;
     this.#bytesMax = encodedBytesMax('json', limits.countMax);
     this.#piscina = new Piscina({
@@ -79,6 +82,8 @@ class PiscinaPool implements SelectionPool {
       atomics: 'sync',
       resourceLimits: { maxOldGenerationSizeMb: WORKER_HEAP_MB },
       argv: [],
+      // Those of the program are about its own entry.
+      execArgv: [],
       env: {},
       workerData: handle,
       taskQueue: new FixedQueue(),

@@ -1,7 +1,7 @@
 /** The digest against smhasher's algorithm, in any division of the words into updates. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Digest, digestText } from '../../src/engine/digest.ts';
+import { Digest, digestText } from '../../src/engine/snapshot/digest.ts';
 import { murmur3 } from '../support/murmur3.ts';
 import { checkProperty } from '../support/property.ts';
 

@@ -7,11 +7,15 @@ import { unpack } from 'msgpackr';
 import { describe, expect, test } from 'vitest';
 import { CONTROL_WORD } from '../../native-layout/control-block.ts';
 import { POOL_NEW, POOL_VETTED, RECORD_BYTES } from '../../native-layout/node-record.ts';
-import { formatAddress } from '../../src/engine/address.ts';
-import { encodedBytesMax } from '../../src/engine/encode.ts';
-import type { NodeRow } from '../../src/engine/node-row.ts';
+import { formatAddress } from '../../src/engine/address/address.ts';
+import { encodedBytesMax } from '../../src/engine/encoding/encode.ts';
 import type { Reader } from '../../src/engine/reader.ts';
-import type { EncodedFormat, PickedNode, SelectionRequest } from '../../src/engine/selection-types.ts';
+import type {
+  EncodedFormat,
+  PickedNode,
+  SelectionRequest,
+} from '../../src/engine/selection/selection-types.ts';
+import type { NodeRow } from '../../src/engine/snapshot/node-row.ts';
 import { LocalCache } from '../support/local-cache.ts';
 import { testId } from '../support/population.ts';
 import { checkProperty } from '../support/property.ts';

@@ -2,9 +2,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { indexEntriesFor } from '../../native-layout/snapshot-header.ts';
-import { findRow, indexKeys, insertRow, NO_ROW } from '../../src/engine/id-index.ts';
-import { ID_WORDS } from '../../src/engine/node-id.ts';
-import { NumberSet } from '../../src/engine/number-set.ts';
+import { NumberSet } from '../../src/engine/selection/number-set.ts';
+import { findRow, indexKeys, insertRow, NO_ROW } from '../../src/engine/snapshot/id-index.ts';
+import { ID_WORDS } from '../../src/engine/snapshot/node-id.ts';
 import { checkProperty } from '../support/property.ts';
 
 const CAPACITY = 40;

@@ -3,9 +3,13 @@
  * fault.
  */
 import { describe, expect, test } from 'vitest';
-import type { NodeRow } from '../../src/engine/node-row.ts';
-import { compileFilter, filterAttributes, type PlacementFilter } from '../../src/engine/placement.ts';
-import { type PlacementSettings, placementPlan } from '../../src/engine/placement-plan.ts';
+import {
+  compileFilter,
+  filterAttributes,
+  type PlacementFilter,
+} from '../../src/engine/placement/placement.ts';
+import { type PlacementSettings, placementPlan } from '../../src/engine/placement/placement-plan.ts';
+import type { NodeRow } from '../../src/engine/snapshot/node-row.ts';
 import { LocalCache } from '../support/local-cache.ts';
 import { testNode, testRow } from '../support/population.ts';
 

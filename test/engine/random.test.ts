@@ -1,7 +1,7 @@
 /** The randomness of picks: the right cipher, the right stream of keys, and no bias. Fixed keys. */
 import { createCipheriv } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { chacha8, KEY_WORDS, Random } from '../../src/engine/random.ts';
+import { chacha8, KEY_WORDS, Random } from '../../src/engine/selection/random.ts';
 import { chachaBlock } from '../support/chacha.ts';
 import { dataRandom } from '../support/data-random.ts';
 import { expectFit, expectUniform } from '../support/statistics.ts';

@@ -5,8 +5,8 @@
 import { describe, expect, test } from 'vitest';
 import type { ControlWords } from '../../src/engine/publication.ts';
 import { Lease } from '../../src/engine/publication.ts';
-import { KEY_WORDS, Random } from '../../src/engine/random.ts';
 import { Reader } from '../../src/engine/reader.ts';
+import { KEY_WORDS, Random } from '../../src/engine/selection/random.ts';
 import { LocalCache } from '../support/local-cache.ts';
 import { ROWS_MAX, rowsOfGeneration, selfDescribingRows } from '../support/self-describing.ts';
 

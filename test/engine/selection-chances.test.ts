@@ -6,7 +6,7 @@
 import { describe, expect, test } from 'vitest';
 import { RECORD_TAIL_WORD, RECORD_WORDS } from '../../native-layout/node-record.ts';
 import type { Reader } from '../../src/engine/reader.ts';
-import type { SelectionRequest } from '../../src/engine/selection-types.ts';
+import type { SelectionRequest } from '../../src/engine/selection/selection-types.ts';
 import { LocalCache } from '../support/local-cache.ts';
 import {
   networksOf,

@@ -1,8 +1,8 @@
 /** Rule 10: a request that is wrong is refused with the field at fault, and nothing is coerced. */
 import { describe, expect, test } from 'vitest';
 import type { Reader } from '../../src/engine/reader.ts';
-import { checkLookup, checkRequest } from '../../src/engine/selection-request.ts';
-import type { NodeId, SelectionRequest } from '../../src/engine/selection-types.ts';
+import { checkLookup, checkRequest } from '../../src/engine/selection/selection-request.ts';
+import type { NodeId, SelectionRequest } from '../../src/engine/selection/selection-types.ts';
 import { LocalCache } from '../support/local-cache.ts';
 import { networksOf, TEST_SETTINGS, testRow } from '../support/population.ts';
 

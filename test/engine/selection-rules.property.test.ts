@@ -4,8 +4,8 @@
  */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { Selection } from '../../src/engine/selection-result.ts';
-import type { SelectionRequest } from '../../src/engine/selection-types.ts';
+import type { Selection } from '../../src/engine/selection/selection-result.ts';
+import type { SelectionRequest } from '../../src/engine/selection/selection-types.ts';
 import { LocalCache } from '../support/local-cache.ts';
 import { askOracle, groupOf, type OracleAnswer, type OracleRequest } from '../support/oracle.ts';
 import {

@@ -3,9 +3,9 @@ import { expect, test } from 'vitest';
 import { CELL_BYTES, CELL_PORT_TEXT_BYTE, CELL_TEXT_LENGTH_BYTE } from '../../native-layout/address-cell.ts';
 import { HEADER_WORD } from '../../native-layout/snapshot-header.ts';
 import type { SnapshotViews } from '../../native-layout/snapshot-views.ts';
-import type { NodeRow } from '../../src/engine/node-row.ts';
-import { computeDigest, type Snapshot } from '../../src/engine/snapshot.ts';
-import { validateSnapshot } from '../../src/engine/snapshot-validator.ts';
+import type { NodeRow } from '../../src/engine/snapshot/node-row.ts';
+import { computeDigest, type Snapshot } from '../../src/engine/snapshot/snapshot.ts';
+import { validateSnapshot } from '../../src/engine/snapshot/snapshot-validator.ts';
 import { LocalCache } from '../support/local-cache.ts';
 
 function row(number: number, more: Partial<NodeRow> = {}): NodeRow {

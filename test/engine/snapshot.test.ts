@@ -3,11 +3,16 @@ import { describe, expect, test } from 'vitest';
 import { CELL_BYTES, CELL_PORT_BYTE } from '../../native-layout/address-cell.ts';
 import { HEADER_WORD, SET_WORD, setEntryWord } from '../../native-layout/snapshot-header.ts';
 import { snapshotViews } from '../../native-layout/snapshot-views.ts';
-import { DEFAULT_PREFIX_BITS } from '../../src/engine/network-table.ts';
-import type { NodeRow } from '../../src/engine/node-row.ts';
-import { computeDigest, openPackedSnapshot, packSnapshot, type Snapshot } from '../../src/engine/snapshot.ts';
-import { SnapshotBuilder } from '../../src/engine/snapshot-builder.ts';
-import { validateSnapshot } from '../../src/engine/snapshot-validator.ts';
+import { DEFAULT_PREFIX_BITS } from '../../src/engine/address/network-table.ts';
+import type { NodeRow } from '../../src/engine/snapshot/node-row.ts';
+import {
+  computeDigest,
+  openPackedSnapshot,
+  packSnapshot,
+  type Snapshot,
+} from '../../src/engine/snapshot/snapshot.ts';
+import { SnapshotBuilder } from '../../src/engine/snapshot/snapshot-builder.ts';
+import { validateSnapshot } from '../../src/engine/snapshot/snapshot-validator.ts';
 import { LocalCache } from '../support/local-cache.ts';
 import { networksOf, TEST_SETTINGS, testNode, testRow } from '../support/population.ts';
 

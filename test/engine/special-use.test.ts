@@ -1,7 +1,7 @@
 /** Special-use ranges, one by one: first and last address, and the neighbours on both sides. */
 import { describe, expect, test } from 'vitest';
-import { formatAddress, parseAddress } from '../../src/engine/address.ts';
-import { RANGE_NAMES, specialUseTest } from '../../src/engine/special-use.ts';
+import { formatAddress, parseAddress } from '../../src/engine/address/address.ts';
+import { RANGE_NAMES, specialUseTest } from '../../src/engine/address/special-use.ts';
 
 const NOTHING_ALLOWED = specialUseTest([]);
 

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import * as cell from '../../native-layout/address-cell.ts';
 import * as record from '../../native-layout/node-record.ts';
-import { writeIpv4Cell, writeWideCell } from '../../src/engine/address-cell-writer.ts';
+import { writeIpv4Cell, writeWideCell } from '../../src/engine/address/address-cell-writer.ts';
 
 test('every byte of an address cell is where it has always been', () => {
   expect({ ...cell }).toEqual({

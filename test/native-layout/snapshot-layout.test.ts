@@ -6,7 +6,7 @@ import {
   type SnapshotExtents,
   snapshotLayout,
 } from '../../native-layout/snapshot-layout.ts';
-import { placementPlan } from '../../src/engine/placement-plan.ts';
+import { placementPlan } from '../../src/engine/placement/placement-plan.ts';
 import { slotLayout } from '../../src/engine/shared-memory.ts';
 import { DEFAULT_NODES } from '../../src/workers/settings.ts';
 import { TEST_SETTINGS } from '../support/population.ts';

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { HEADER_WORD, SET_WORD, SNAPSHOT_MAGIC, setEntryWord } from '../../native-layout/snapshot-header.ts';
 import { snapshotLayout } from '../../native-layout/snapshot-layout.ts';
 import { extentsOf, headerProblem, snapshotViews } from '../../native-layout/snapshot-views.ts';
-import { openPackedSnapshot, packSnapshot } from '../../src/engine/snapshot.ts';
+import { openPackedSnapshot, packSnapshot } from '../../src/engine/snapshot/snapshot.ts';
 import { LocalCache } from '../support/local-cache.ts';
 import { networksOf, TEST_SETTINGS, testRow } from '../support/population.ts';
 

@@ -4,7 +4,7 @@
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { NodeRow } from '../../src/engine/node-row.ts';
+import type { NodeRow } from '../../src/engine/snapshot/node-row.ts';
 import { networksOf, type TestNode, testRow } from './population.ts';
 
 export class CsvFile {

@@ -5,21 +5,21 @@
 import { randomFillSync } from 'node:crypto';
 import type { SnapshotLayout } from '../../native-layout/snapshot-layout.ts';
 import { snapshotViews } from '../../native-layout/snapshot-views.ts';
-import { DEFAULT_PREFIX_BITS, type PrefixBits } from '../../src/engine/network-table.ts';
-import type { NodeRow } from '../../src/engine/node-row.ts';
+import { DEFAULT_PREFIX_BITS, type PrefixBits } from '../../src/engine/address/network-table.ts';
 import {
   type PlacementPlan,
   type PlacementSettings,
   placementPlan,
-} from '../../src/engine/placement-plan.ts';
+} from '../../src/engine/placement/placement-plan.ts';
 import { type ControlWords, Lease, Publisher, sharedControlWords } from '../../src/engine/publication.ts';
-import { KEY_WORDS, Random } from '../../src/engine/random.ts';
 import { Reader } from '../../src/engine/reader.ts';
-import { DEFAULT_LIMITS, type SelectionLimits } from '../../src/engine/selection-request.ts';
+import { KEY_WORDS, Random } from '../../src/engine/selection/random.ts';
+import { DEFAULT_LIMITS, type SelectionLimits } from '../../src/engine/selection/selection-request.ts';
 import { reserveMemory, type SharedMemory, slotLayout } from '../../src/engine/shared-memory.ts';
-import type { Snapshot } from '../../src/engine/snapshot.ts';
-import { type BuildCounts, SnapshotBuilder } from '../../src/engine/snapshot-builder.ts';
-import { validateSnapshot } from '../../src/engine/snapshot-validator.ts';
+import type { NodeRow } from '../../src/engine/snapshot/node-row.ts';
+import type { Snapshot } from '../../src/engine/snapshot/snapshot.ts';
+import { type BuildCounts, SnapshotBuilder } from '../../src/engine/snapshot/snapshot-builder.ts';
+import { validateSnapshot } from '../../src/engine/snapshot/snapshot-validator.ts';
 
 export interface LocalCacheOptions {
   readonly capacity?: number;

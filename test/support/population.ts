@@ -3,7 +3,7 @@
  */
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
-import type { NodeRow } from '../../src/engine/node-row.ts';
+import type { NodeRow } from '../../src/engine/snapshot/node-row.ts';
 
 export type TestPool = 'vetted' | 'new' | 'ineligible';
 

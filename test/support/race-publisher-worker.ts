@@ -4,12 +4,12 @@
  */
 import { workerData } from 'node:worker_threads';
 import { snapshotViews } from '../../native-layout/snapshot-views.ts';
-import { DEFAULT_PREFIX_BITS } from '../../src/engine/network-table.ts';
-import { placementPlan } from '../../src/engine/placement-plan.ts';
+import { DEFAULT_PREFIX_BITS } from '../../src/engine/address/network-table.ts';
+import { placementPlan } from '../../src/engine/placement/placement-plan.ts';
 import { Publisher, sharedControlWords } from '../../src/engine/publication.ts';
 import { slotLayout } from '../../src/engine/shared-memory.ts';
-import { SnapshotBuilder } from '../../src/engine/snapshot-builder.ts';
-import { validateSnapshot } from '../../src/engine/snapshot-validator.ts';
+import { SnapshotBuilder } from '../../src/engine/snapshot/snapshot-builder.ts';
+import { validateSnapshot } from '../../src/engine/snapshot/snapshot-validator.ts';
 import { pausingWords } from './pausing-words.ts';
 import { RACE_NODES, RaceBoard, type RaceThreadData } from './race-board.ts';
 import { selfDescribingRows } from './self-describing.ts';

@@ -5,11 +5,11 @@
  */
 import { parentPort, threadId, workerData } from 'node:worker_threads';
 import { RECORD_WORDS } from '../../native-layout/node-record.ts';
-import { encodedBytesMax } from '../../src/engine/encode.ts';
-import { placementPlan } from '../../src/engine/placement-plan.ts';
+import { encodedBytesMax } from '../../src/engine/encoding/encode.ts';
+import { placementPlan } from '../../src/engine/placement/placement-plan.ts';
 import { Lease, sharedControlWords } from '../../src/engine/publication.ts';
-import { KEY_WORDS, Random } from '../../src/engine/random.ts';
 import { Reader } from '../../src/engine/reader.ts';
+import { KEY_WORDS, Random } from '../../src/engine/selection/random.ts';
 import { slotLayout } from '../../src/engine/shared-memory.ts';
 import { pausingWords } from './pausing-words.ts';
 import { RACE_NODES, RaceBoard, type RaceThreadData } from './race-board.ts';

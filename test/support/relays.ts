@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import type { NodeRow } from '../../src/engine/node-row.ts';
+import type { NodeRow } from '../../src/engine/snapshot/node-row.ts';
 
 const FOLDER = resolve(import.meta.dirname, '../..', process.env.SHARED_FOLDER ?? '../shared', 'data/relays');
 

@@ -1,5 +1,5 @@
 /** Reading a row source to its end, as the loader does. */
-import type { NodeRow } from '../../src/engine/node-row.ts';
+import type { NodeRow } from '../../src/engine/snapshot/node-row.ts';
 import type { CheckStep, ReadSummary, RowSource } from '../../src/workers/source/row-source.ts';
 
 export interface ReadResult {

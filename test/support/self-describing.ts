@@ -4,9 +4,9 @@
  * thread.
  */
 import { RECORD_ADDRESS_WORD, RECORD_TAIL_WORD, RECORD_WORDS } from '../../native-layout/node-record.ts';
-import { formatAddress } from '../../src/engine/address.ts';
-import { ID_WORDS, nodeIdText } from '../../src/engine/node-id.ts';
-import type { NodeRow } from '../../src/engine/node-row.ts';
+import { formatAddress } from '../../src/engine/address/address.ts';
+import { ID_WORDS, nodeIdText } from '../../src/engine/snapshot/node-id.ts';
+import type { NodeRow } from '../../src/engine/snapshot/node-row.ts';
 
 /** Rows of a generation at the most; generations have from VETTED_MIN to this many. */
 export const ROWS_MAX = 7;

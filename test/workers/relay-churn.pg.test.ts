@@ -1,6 +1,6 @@
 /** Forty hours of real churn through a real Postgres: after each hour the cache equals the table. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { NodeRow } from '../../src/engine/node-row.ts';
+import type { NodeRow } from '../../src/engine/snapshot/node-row.ts';
 import { openCache } from '../../src/workers/cache.ts';
 import type { Cache } from '../../src/workers/cache-types.ts';
 import { postgresSource } from '../../src/workers/source/postgres-source.ts';
@@ -21,7 +21,8 @@ const UPSERT = `INSERT INTO relays
       AS row (id, ip, port, country, vetted, exit)
   ON CONFLICT (id) DO UPDATE SET ip = excluded.ip, port = excluded.port, country = excluded.country,
     vetted = excluded.vetted, exit = excluded.exit`;
-const DELETE = `DELETE FROM relays WHERE id IN (SELECT decode(id, 'hex') FROM unnest($1::text[]) AS row (id))`;
+const DELETE = `DELETE FROM relays
+  WHERE id IN (SELECT decode(id, 'hex') FROM unnest($1::text[]) AS row (id))`;
 
 function columnsOf(rows: readonly NodeRow[]): unknown[][] {
   return [

@@ -2,7 +2,7 @@
  * A made-up population of storage nodes, streamed: skewed networks and countries, vetted and new nodes, and
  * every state that keeps a node out of selections. The same seed and moment give the same nodes. Pure.
  */
-import type { NodeRow } from '../../engine/node-row.ts';
+import type { NodeRow } from '../../engine/snapshot/node-row.ts';
 import { networkMaker, networkSize } from './addresses.ts';
 import { type DemoRandom, demoRandom } from './random.ts';
 

@@ -3,7 +3,7 @@
  * `fileSource` makes the plain data that crosses to it.
  */
 import { CacheError } from '../../engine/errors.ts';
-import type { NodeRow } from '../../engine/node-row.ts';
+import type { NodeRow } from '../../engine/snapshot/node-row.ts';
 import { checkFile } from './file/check.ts';
 import { csvRows } from './file/csv-rows.ts';
 import { jsonRows } from './file/json-rows.ts';
@@ -27,7 +27,7 @@ export function openFileSource(options: FileSourceOptions): RowSource {
   return {
     description: `file: ${resolved.path} (${resolved.format})`,
     read,
-    check: request => checkFile(resolved, read(request), request.attributes),
+    check: request => checkFile(resolved, read(request)),
     close: async () => undefined,
   };
 }
@@ -68,5 +68,6 @@ async function* batches(chunks: AsyncIterable<NodeRow[]>): AsyncGenerator<NodeRo
 function withPath(error: unknown, path: string): unknown {
   if (!(error instanceof CacheError) || error.message.startsWith('"')) return error;
   if (!error.code.startsWith('SOURCE_')) return error;
-  return new CacheError(error.code, `"${path}": ${error.message}`, { cause: error });
+  const field = error.field === undefined ? {} : { field: error.field };
+  return new CacheError(error.code, `"${path}": ${error.message}`, { cause: error, ...field });
 }

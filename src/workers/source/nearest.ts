@@ -37,15 +37,21 @@ function nameDistance(a: string, b: string): number {
   return contained ? 1 : editDistance(a, b);
 }
 
-/** Levenshtein distance, one row of the table at a time. */
+/**
+ * Edits that make `b` of `a`: a letter more, less or other, or two neighbours exchanged (optimal string
+ * alignment). Three rows of the table at a time.
+ */
 function editDistance(a: string, b: string): number {
+  let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
     for (let j = 1; j <= b.length; j++) {
       const replaced = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, row[j]! + 1, next[j - 1]! + 1));
+      const exchanged = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      next.push(Math.min(replaced, row[j]! + 1, next[j - 1]! + 1, exchanged ? before[j - 2]! + 1 : replaced));
     }
+    before = row;
     row = next;
   }
   return row[b.length]!;

@@ -46,6 +46,17 @@ export function checkBoolean(value: unknown, field: string): void {
   if (typeof value !== 'boolean') throw invalidOption(field, `expected true or false, found ${shown(value)}`);
 }
 
+export function checkNumber(value: unknown, field: string, range: { min: number; max: number }): void {
+  if (typeof value !== 'number' || !(value >= range.min && value <= range.max)) {
+    throw invalidOption(field, `expected a number from ${range.min} to ${range.max}, found ${shown(value)}`);
+  }
+}
+
+export function checkTexts(value: unknown, field: string): asserts value is readonly string[] {
+  if (!Array.isArray(value)) throw invalidOption(field, `expected a list of texts, found ${shown(value)}`);
+  for (const [index, text] of value.entries()) checkText(text, `${field}[${index}]`);
+}
+
 /** Texts are not shown: a connection string or a password may stand in the wrong place. */
 function shown(value: unknown): string {
   if (typeof value === 'string') return value === '' ? 'an empty text' : 'a text';

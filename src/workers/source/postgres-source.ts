@@ -2,7 +2,7 @@
  * Rows from Postgres: one read-only REPEATABLE READ transaction a load, a cursor, and never more than two
  * batches in memory. Runs on the loader thread; `postgresSource` makes the plain data that crosses to it.
  */
-import type { NodeRow } from '../../engine/node-row.ts';
+import type { NodeRow } from '../../engine/snapshot/node-row.ts';
 import { checkPostgres } from './postgres/check.ts';
 import { postgresTarget, targetAddress } from './postgres/failures.ts';
 import { type PostgresSourceOptions, type ResolvedPostgres, resolvePostgres } from './postgres/options.ts';

@@ -1,5 +1,4 @@
 /** Counts what a source holds by criterion, and says it as the last step of a check. Both sources use it. */
-import { nearest } from './nearest.ts';
 import type { CheckStep } from './row-source.ts';
 
 interface CountedRow {
@@ -51,24 +50,6 @@ export function rowsStep(counts: RowCounts): CheckStep {
       ? 'the source is empty'
       : `no node is eligible: the criterion "${most[0]}" removes most, ${most[1]} of ${rowCount}`;
   return { name: 'rows', ok: false, detail, hint };
-}
-
-/** A placement that uses an attribute nobody has would silently find nothing. */
-export function* unknownAttributeStep(
-  unknown: readonly string[],
-  columns: Iterable<string>,
-): Generator<CheckStep> {
-  const known = [...columns];
-  for (const attribute of unknown) {
-    const near = nearest(attribute, known);
-    const suggestion = near === undefined ? '' : ` (nearest: "${near}")`;
-    yield {
-      name: 'attributes',
-      ok: false,
-      detail: `no column holds the attribute "${attribute}"${suggestion}: it is undefined for every node`,
-      hint: `name its column in "attributes" of the source, or take it out of the placements`,
-    };
-  }
 }
 
 function listed(counts: ReadonlyMap<string, number>): string {

@@ -1,9 +1,9 @@
 /**
- * What a source of rows is. A source is opened by the loader thread from plain data (`SourceOptions`), is read
- * once per load, and is closed with the loader. A new source is one file plus its line in `open-source.ts`, and
- * passes `test/workers/source/row-source.case.ts`.
+ * What a source of rows is. A source is opened by the loader thread from plain data (`SourceOptions`), is
+ * read once per load, and is closed with the loader. A new source is one file plus its line in
+ * `open-source.ts`, and passes `test/workers/source/row-source.case.ts`.
  */
-import type { NodeRow } from '../../engine/node-row.ts';
+import type { NodeRow } from '../../engine/snapshot/node-row.ts';
 
 /** What a load asks of a source. */
 export interface ReadRequest {
@@ -32,12 +32,15 @@ export interface RowSource {
   /** Where truth is read, for status and logs; never holds a secret. */
   readonly description: string;
   /**
-   * Batches of at most `BATCH_ROWS` rows from one consistent moment of the source; that moment is not before the
-   * call. The batch array belongs to the caller; rows may be reused objects only across batches.
-   * Throws `CacheError` with a SOURCE_ code that names the host, column, line or value at fault.
+   * Batches of at most `BATCH_ROWS` rows from one consistent moment of the source; that moment is not before
+   * the call. The batch array belongs to the caller; rows may be reused objects only across batches. Throws
+   * `CacheError` with a SOURCE_ code that names the host, column, line or value at fault.
    */
   read(request: ReadRequest): AsyncGenerator<readonly NodeRow[], ReadSummary>;
-  /** Examines the source step by step for `sortition check`; stops after the first step that makes the rest moot. */
+  /**
+   * Examines the source step by step for `sortition check`; stops after the first step that makes the rest
+   * moot.
+   */
   check(request: ReadRequest): AsyncGenerator<CheckStep>;
   close(): Promise<void>;
 }

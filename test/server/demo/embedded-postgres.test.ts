@@ -1,11 +1,11 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { chmod, cp, mkdir, mkdtemp, readdir, rm, unlink, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, mkdtemp, readdir, rm, rmdir, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { startEmbeddedPostgres } from '../../../src/server/demo/embedded-postgres.ts';
 import { findBinaries } from '../../../src/server/demo/postgres-binaries.ts';
 import { connectClient } from '../../../src/workers/source/postgres/client.ts';
@@ -119,20 +119,20 @@ describe('the embedded server', () => {
   });
 
   test('that cannot start says why, and leaves nothing behind', async () => {
-    const known = await leftovers();
+    // A temporary directory of its own: other tests start servers at the same time.
+    const place = await mkdtemp(join(tmpdir(), 'sortition-leftovers-'));
+    await chmod(place, 0o755);
+    vi.stubEnv('TMPDIR', place);
     const failure = startEmbeddedPostgres({ settings: { shared_buffers: 'plenty' } });
     await expect(failure).rejects.toMatchObject({
       code: 'SOURCE_UNAVAILABLE',
       message: expect.stringContaining('shared_buffers'),
     });
-    expect(await leftovers()).toEqual(known);
+    vi.unstubAllEnvs();
+    expect(await readdir(place)).toEqual([]);
+    await rmdir(place);
   });
 });
-
-async function leftovers(): Promise<string[]> {
-  const names = await readdir(tmpdir());
-  return names.filter(name => name.startsWith('sortition-postgres-')).sort();
-}
 
 describe('a program with an embedded server', () => {
   test('that stops it ends at once', async () => {

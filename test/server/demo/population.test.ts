@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { formatAddress, parseAddress } from '../../../src/engine/address.ts';
-import { specialUseTest } from '../../../src/engine/special-use.ts';
+import { formatAddress, parseAddress } from '../../../src/engine/address/address.ts';
+import { specialUseTest } from '../../../src/engine/address/special-use.ts';
 import { type DemoNode, POPULATION_COUNT, population } from '../../../src/server/demo/population.ts';
 
 const NOW_MS = Date.UTC(2026, 0, 15);

@@ -1,8 +1,9 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { NodeRow } from '../../../src/engine/node-row.ts';
+import type { NodeRow } from '../../../src/engine/snapshot/node-row.ts';
 import { CSV_HEADER, csvLine, demoRow, population } from '../../../src/server/demo/population.ts';
 import { fileSource, openFileSource } from '../../../src/workers/source/file-source.ts';
 import { relayPopulation, relaysPath } from '../../support/relays.ts';
@@ -53,7 +54,7 @@ function csvText(rows: readonly NodeRow[], quoteAll = false): string {
 
 function jsonText(rows: readonly NodeRow[]): string {
   const lines = rows.map(({ attributes, ...row }) => {
-    const named = CASE_ATTRIBUTES.map((name, i) => [name, attributes[i]]);
+    const named = CASE_ATTRIBUTES.map((name, i) => [name, attributes[i] ?? null]);
     return `${JSON.stringify({ ...row, ...Object.fromEntries(named) })}\n`;
   });
   // An empty file is an error; an empty line is not.
@@ -164,13 +165,36 @@ describe('CSV', () => {
 describe('JSON Lines', () => {
   test('reads numbers, booleans and nulls as what they mean', async () => {
     const object = { id: ID, ip: '5.1.2.3', port: '80', vetted: 0, eligible: null, rack: 7, ssd: true };
-    const { rows } = await readAll(await written(JSON.stringify(object), 'ndjson'), [
-      'rack',
-      'ssd',
-      'toString',
-    ]);
-    expect(rows[0]).toMatchObject({ port: 80, vetted: false, attributes: ['7', 'true', undefined] });
+    const { rows } = await readAll(await written(JSON.stringify(object), 'ndjson'), ['rack', 'ssd']);
+    expect(rows[0]).toMatchObject({ port: 80, vetted: false, attributes: ['7', 'true'] });
     expect(rows[0]?.ineligible).toBeUndefined();
+  });
+
+  const lines = (...objects: readonly object[]) =>
+    objects
+      .map((object, i) => `${JSON.stringify({ id: `${i}`, ip: '5.1.2.3', port: 80, ...object })}\n`)
+      .join('');
+
+  test('whose first line has a key "vetted" takes a line without it, or null, for a new node', async () => {
+    const text = lines({ vetted: true }, {}, { vetted: null }, { vetted: false }, { vetted: 1 });
+    const { rows } = await readAll(await written(text, 'jsonl'));
+    expect(rows.map(({ vetted }) => vetted)).toEqual([true, false, false, false, true]);
+  });
+
+  test('whose first line has no key "vetted" takes every node for vetted, and none later', async () => {
+    const { rows } = await readAll(await written(lines({}, {}), 'jsonl'));
+    expect(rows.map(({ vetted }) => vetted)).toEqual([true, true]);
+    await expect(readAll(await written(lines({}, {}, { vetted: false }), 'jsonl'))).rejects.toMatchObject({
+      code: 'SOURCE_SCHEMA',
+      message: expect.stringContaining('line 3: key "vetted"'),
+    });
+  });
+
+  test('takes an attribute that a later line has, and refuses one that objects have by birth', async () => {
+    const { rows } = await readAll(await written(lines({}, { rack: 7 }), 'jsonl'), ['rack']);
+    expect(rows.map(({ attributes }) => attributes)).toEqual([[undefined], ['7']]);
+    const failure = readAll(await written(lines({}), 'jsonl'), ['toString']);
+    await expect(failure).rejects.toMatchObject({ code: 'SOURCE_SCHEMA', field: 'placements' });
   });
 
   test.each([
@@ -205,6 +229,17 @@ describe('a path', () => {
       code: 'SOURCE_FAILED',
       message: expect.stringContaining('is a directory'),
     });
+  });
+
+  test('that is a pipe throws SOURCE_FAILED, and does not wait for its other end', async () => {
+    const path = join(directory, 'pipe.csv');
+    execFileSync('mkfifo', [path]);
+    const source = openFileSource(fileSource(path));
+    await expect(readAll(source)).rejects.toMatchObject({
+      code: 'SOURCE_FAILED',
+      message: expect.stringContaining('is not a regular file'),
+    });
+    expect(await checkAll(source)).toMatchObject([{ name: 'file', ok: false }]);
   });
 
   test('whose file changes during the read throws SOURCE_FAILED', async () => {

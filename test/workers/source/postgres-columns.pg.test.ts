@@ -84,7 +84,7 @@ describe('a column', () => {
     '$column is not missed, unless it is mapped by name',
     async ({ role, column }) => {
       await changed(`DROP ${column}`);
-      expect((await readAll(opened({ table: 'changed' }), ['country'])).rows).toEqual([]);
+      expect((await readAll(opened({ table: 'changed' }))).rows).toEqual([]);
       const mapped = { table: 'changed', columns: { [role]: column } };
       await expect(readAll(opened(mapped))).rejects.toMatchObject({
         code: 'SOURCE_SCHEMA',
@@ -112,6 +112,27 @@ describe('a column', () => {
       field: 'attributes.operator',
       message: expect.stringContaining('did you mean "wallet"?'),
     });
+  });
+});
+
+describe('an attribute of the placements', () => {
+  test.each([
+    ['that is misspelt', {}, 'contry_code', 'did you mean "country_code"?'],
+    [
+      'whose column is switched off',
+      { columns: { country: null } },
+      'country',
+      'columns.country is switched off',
+    ],
+  ])('%s keeps the table from being read, and fails the check', async (_what, options, name, message) => {
+    const source = opened(options);
+    await expect(readAll(source, [name])).rejects.toMatchObject({
+      code: 'SOURCE_SCHEMA',
+      field: `attributes.${name}`,
+      message: expect.stringContaining(message),
+    });
+    const failed = (await checkAll(source, [name])).filter(({ ok }) => !ok);
+    expect(failed).toMatchObject([{ name: 'attributes', detail: expect.stringContaining(message) }]);
   });
 });
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CacheError } from '../../../src/engine/errors.ts';
-import type { NodeRow } from '../../../src/engine/node-row.ts';
+import type { NodeRow } from '../../../src/engine/snapshot/node-row.ts';
 import { insertNodes, nodesRow, seedNodes } from '../../../src/server/demo/nodes-table.ts';
 import { type DemoNode, demoRow, population } from '../../../src/server/demo/population.ts';
 import { openPostgresSource, postgresSource } from '../../../src/workers/source/postgres-source.ts';

@@ -4,7 +4,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { CacheError } from '../../../src/engine/errors.ts';
-import type { NodeRow } from '../../../src/engine/node-row.ts';
+import type { NodeRow } from '../../../src/engine/snapshot/node-row.ts';
 import { BATCH_ROWS, type RowSource } from '../../../src/workers/source/row-source.ts';
 import { byId, checkAll, readAll } from '../../support/row-source.ts';
 
@@ -90,11 +90,19 @@ function testReading(subject: SourceSubject): void {
     expect((await readAll(source)).batchSizes).toEqual([BATCH_ROWS]);
   });
 
-  test('gives attributes in the order asked for, and undefined for one it does not have', async () => {
+  test('gives attributes in the order asked for', async () => {
     const [row] = manyRows(1);
     const source = await subject.open([{ ...row!, attributes: ['DE', 'ada'] }]);
-    const { rows } = await readAll(source, ['operator', 'rack', 'country']);
-    expect(rows[0]?.attributes).toEqual(['ada', undefined, 'DE']);
+    const { rows } = await readAll(source, ['operator', 'country']);
+    expect(rows[0]?.attributes).toEqual(['ada', 'DE']);
+  });
+
+  test('throws SOURCE_SCHEMA for an attribute without a column, with the nearest one', async () => {
+    const source = await subject.open(manyRows(1));
+    await expect(readAll(source, ['country', 'oprator'])).rejects.toMatchObject({
+      code: 'SOURCE_SCHEMA',
+      message: expect.stringMatching(/"oprator".*did you mean "operator"/),
+    });
   });
 
   test('reads again, also after a reader left early', async () => {
@@ -160,7 +168,7 @@ function testChecks(subject: SourceSubject): void {
     expect(last).toMatchObject({ name: 'rows', ok: false, hint: expect.stringContaining('"full"') });
   });
 
-  test('fails the check for an attribute that no node has', async () => {
+  test('fails the check for an attribute without a column', async () => {
     const source = await subject.open(manyRows(1));
     const failed = (await checkAll(source, ['country', 'rack'])).filter(step => !step.ok);
     expect(failed).toMatchObject([{ name: 'attributes', detail: expect.stringContaining('"rack"') }]);

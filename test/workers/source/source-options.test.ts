@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { fileSource } from '../../../src/workers/source/file-source.ts';
+import { nearest } from '../../../src/workers/source/nearest.ts';
 import { openSource, parseSourceText, type SourceOptions } from '../../../src/workers/source/open-source.ts';
 import { postgresSource } from '../../../src/workers/source/postgres-source.ts';
 
@@ -56,6 +57,17 @@ describe('postgresSource', () => {
       expect.objectContaining({ code: 'CONFIG_INVALID', field, message: expect.stringContaining(message) }),
     );
     failure.not.toThrow(expect.objectContaining({ message: expect.stringContaining(SECRET) }));
+  });
+});
+
+describe('a misspelt key', () => {
+  test.each([
+    ['prot', ['id', 'ip', 'port'], 'port'],
+    ['adress', ['address', 'access'], 'address'],
+    ['xyz', ['id', 'ip', 'port'], undefined],
+    ['disk', ['free_disk_bytes', 'dusk'], 'free_disk_bytes'],
+  ])('%s among %j means %s', (word, candidates, meant) => {
+    expect(nearest(word, candidates)).toBe(meant);
   });
 });
 

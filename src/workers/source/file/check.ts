@@ -1,21 +1,20 @@
 /** `sortition check` of a file source: file, columns, rows. It reads the file as a load would. */
 import { CacheError } from '../../../engine/errors.ts';
-import type { NodeRow } from '../../../engine/node-row.ts';
-import { countRows, type RowCounts, rowsStep, unknownAttributeStep } from '../row-counts.ts';
+import type { NodeRow } from '../../../engine/snapshot/node-row.ts';
+import { countRows, type RowCounts, rowsStep } from '../row-counts.ts';
 import type { CheckStep, ReadSummary } from '../row-source.ts';
+import { ATTRIBUTE_FIELD } from './file-row.ts';
 import { openFile } from './open-file.ts';
 import type { FileSourceOptions } from './options.ts';
 
 interface Reading {
   readonly counts: RowCounts;
-  readonly unusedAttributes: readonly string[];
   readonly badPortCount: number;
 }
 
 export async function* checkFile(
   options: Required<FileSourceOptions>,
   batches: AsyncGenerator<readonly NodeRow[], ReadSummary>,
-  attributes: readonly string[],
 ): AsyncGenerator<CheckStep> {
   const { path, format } = options;
   const opened = await attempt(async () => {
@@ -33,20 +32,28 @@ export async function* checkFile(
     return;
   }
   yield { name: 'file', ok: true, detail: `"${path}" may be read: ${opened} bytes of ${format}` };
-  const reading = await attempt(() => readAll(batches, attributes));
+  const reading = await attempt(() => readAll(batches));
   if (reading instanceof CacheError) {
-    const name = reading.code === 'SOURCE_SCHEMA' ? 'columns' : 'rows';
-    const hint =
-      name === 'columns'
-        ? 'name the columns id, ip, port, and as you have them vetted, network'
-        : 'correct this line';
-    yield { name, ok: false, detail: reading.message, hint };
+    yield failedReading(reading);
     return;
   }
   yield { name: 'columns', ok: true, detail: 'id, ip and port are there' };
-  yield* unknownAttributeStep(reading.unusedAttributes, []);
   if (reading.badPortCount > 0) yield badPorts(reading.badPortCount);
   yield rowsStep(reading.counts);
+}
+
+function failedReading({ code, field, message }: CacheError): CheckStep {
+  const failed = { ok: false, detail: message };
+  if (field === ATTRIBUTE_FIELD) {
+    return { name: 'attributes', ...failed, hint: 'add the column, or correct the placements' };
+  }
+  return code === 'SOURCE_SCHEMA'
+    ? {
+        name: 'columns',
+        ...failed,
+        hint: 'name the columns id, ip, port, and as you have them vetted, network',
+      }
+    : { name: 'rows', ...failed, hint: 'correct this line' };
 }
 
 async function attempt<T>(work: () => Promise<T>): Promise<T | CacheError> {
@@ -58,23 +65,16 @@ async function attempt<T>(work: () => Promise<T>): Promise<T | CacheError> {
   }
 }
 
-async function readAll(
-  batches: AsyncIterable<readonly NodeRow[]>,
-  attributes: readonly string[],
-): Promise<Reading> {
+async function readAll(batches: AsyncIterable<readonly NodeRow[]>): Promise<Reading> {
   const counts = countRows();
-  const unused = new Set(attributes.keys());
   let badPortCount = 0;
   for await (const batch of batches) {
     for (const row of batch) {
       counts.add(row, 1);
       if (Number.isNaN(row.port)) badPortCount++;
-      for (const index of unused) {
-        if (row.attributes[index] !== undefined) unused.delete(index);
-      }
     }
   }
-  return { counts, unusedAttributes: [...unused].map(index => attributes[index]!), badPortCount };
+  return { counts, badPortCount };
 }
 
 function badPorts(count: number): CheckStep {

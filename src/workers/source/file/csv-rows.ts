@@ -1,9 +1,9 @@
 /** Rows of a CSV file: the header names the columns, in any order. */
 import { CacheError } from '../../../engine/errors.ts';
-import type { NodeRow } from '../../../engine/node-row.ts';
+import type { NodeRow } from '../../../engine/snapshot/node-row.ts';
 import { didYouMean } from '../nearest.ts';
 import { CsvParser, type CsvRecord } from './csv-parser.ts';
-import { FILE_COLUMNS, type FileColumn, fileRow, REQUIRED_COLUMNS } from './file-row.ts';
+import { FILE_COLUMNS, type FileColumn, fileRow, missingAttribute, REQUIRED_COLUMNS } from './file-row.ts';
 
 export async function* csvRows(
   chunks: AsyncIterable<string>,
@@ -23,7 +23,7 @@ export async function* csvRows(
 interface Header {
   readonly names: readonly string[];
   readonly columns: Readonly<Record<FileColumn, number>>;
-  /** Position of each attribute; -1 where the file has none. */
+  /** Position of each attribute. */
   readonly attributes: readonly number[];
 }
 
@@ -37,6 +37,10 @@ function readHeader(record: CsvRecord, attributes: readonly string[]): Header {
     if (names.includes(required)) continue;
     const separator = names.length === 1 ? '; columns are separated by commas' : '';
     throw schema(record, `the header has no column "${required}"${didYouMean(required, names)}${separator}`);
+  }
+  for (const attribute of attributes) {
+    if (!names.includes(attribute))
+      throw missingAttribute(attribute, names, `line ${record.line}: the header`);
   }
   const columns = Object.fromEntries(FILE_COLUMNS.map(column => [column, names.indexOf(column)]));
   return {

@@ -1,5 +1,7 @@
 /** From the named texts of a line to a `NodeRow`; the same for CSV and JSON Lines. */
-import type { NodeRow } from '../../../engine/node-row.ts';
+import { CacheError } from '../../../engine/errors.ts';
+import type { NodeRow } from '../../../engine/snapshot/node-row.ts';
+import { didYouMean } from '../nearest.ts';
 import { NOT_ELIGIBLE, portNumber } from '../row-values.ts';
 
 /** Columns with a meaning; every other one is an attribute. */
@@ -39,6 +41,16 @@ export function fileRow(
     ineligible: values('ineligible') || doubt(vetted, eligible),
     attributes,
   };
+}
+
+/** Configuration key of an attribute that a file lacks: it has to be corrected there, or in the file. */
+export const ATTRIBUTE_FIELD = 'placements';
+
+/** An attribute that placements use and nobody has would let them find nothing, without a word. */
+export function missingAttribute(attribute: string, names: Iterable<string>, where: string): CacheError {
+  const detail = `${where} has no column for the attribute "${attribute}" of the placements`;
+  const suggestion = didYouMean(attribute, names);
+  return new CacheError('SOURCE_SCHEMA', `${detail}${suggestion}`, { field: ATTRIBUTE_FIELD });
 }
 
 function doubt(vetted: boolean | undefined, eligible: boolean | undefined): string | undefined {

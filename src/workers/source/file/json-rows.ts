@@ -1,8 +1,11 @@
-/** Rows of a JSON Lines file: an object a line, with the keys that a CSV file has as columns. */
+/**
+ * Rows of a JSON Lines file: an object a line, with the keys that a CSV file has as columns. Where the first
+ * line has a key `vetted`, a line without it is a new node; where it has none, every node is vetted.
+ */
 import { CacheError } from '../../../engine/errors.ts';
-import type { NodeRow } from '../../../engine/node-row.ts';
+import type { NodeRow } from '../../../engine/snapshot/node-row.ts';
 import { didYouMean } from '../nearest.ts';
-import { FILE_COLUMNS, fileRow, REQUIRED_COLUMNS } from './file-row.ts';
+import { FILE_COLUMNS, fileRow, missingAttribute, REQUIRED_COLUMNS } from './file-row.ts';
 
 /** A longer line is not a node. */
 export const LINE_CHARS_MAX = 1_048_576;
@@ -11,6 +14,7 @@ export async function* jsonRows(
   chunks: AsyncIterable<string>,
   attributes: readonly string[],
 ): AsyncGenerator<NodeRow[]> {
+  const converter = new RowConverter(attributes);
   let rest = '';
   let line = 1;
   for await (const chunk of chunks) {
@@ -19,29 +23,66 @@ export async function* jsonRows(
     if (rest.length > LINE_CHARS_MAX) throw damaged(line, `longer than ${LINE_CHARS_MAX} characters`);
     const rows: NodeRow[] = [];
     for (const text of lines) {
-      if (text.trim() !== '') rows.push(jsonRow(text, line, attributes));
+      if (text.trim() !== '') rows.push(converter.row(text, line));
       line++;
     }
     yield rows;
   }
-  if (rest.trim() !== '') yield [jsonRow(rest, line, attributes)];
+  if (rest.trim() !== '') yield [converter.row(rest, line)];
+  converter.end();
 }
 
 type JsonObject = Readonly<Record<string, unknown>>;
 
-function jsonRow(text: string, line: number, attributes: readonly string[]): NodeRow {
-  const object = parseObject(text, line);
-  for (const key of REQUIRED_COLUMNS) {
-    if (object[key] === undefined) {
-      throw damaged(line, `no key "${key}"${didYouMean(key, Object.keys(object))}`, 'SOURCE_SCHEMA');
+/** From lines to rows. What the file has is decided by its first row, as by the header of a CSV file. */
+class RowConverter {
+  readonly #attributes: readonly string[];
+  /** Attributes that no row has had so far. */
+  readonly #missing: Set<string>;
+  #firstKeys: readonly string[] | undefined;
+  #hasVetted = false;
+
+  constructor(attributes: readonly string[]) {
+    this.#attributes = attributes;
+    this.#missing = new Set(attributes);
+  }
+
+  row(text: string, line: number): NodeRow {
+    const object = parseObject(text, line);
+    for (const key of REQUIRED_COLUMNS) {
+      if (object[key] === undefined) {
+        throw damaged(line, `no key "${key}"${didYouMean(key, Object.keys(object))}`, 'SOURCE_SCHEMA');
+      }
+    }
+    this.#takeKeys(object, line);
+    for (const key of FILE_COLUMNS) textOf(object, key, line);
+    return fileRow(
+      column => textOf(object, column, line),
+      this.#hasVetted,
+      this.#attributes.map(attribute => textOf(object, attribute, line)),
+    );
+  }
+
+  /** Throws SOURCE_SCHEMA when there were rows, and none of them had one of the attributes. */
+  end(): void {
+    const [attribute] = this.#missing;
+    if (attribute === undefined || this.#firstKeys === undefined) return;
+    throw missingAttribute(attribute, this.#firstKeys, 'no line');
+  }
+
+  #takeKeys(object: JsonObject, line: number): void {
+    const hasVetted = Object.hasOwn(object, 'vetted');
+    if (this.#firstKeys === undefined) {
+      this.#firstKeys = Object.keys(object);
+      this.#hasVetted = hasVetted;
+    } else if (hasVetted && !this.#hasVetted) {
+      const detail = 'key "vetted", which the first line does not have: put it on every line, or on none';
+      throw damaged(line, detail, 'SOURCE_SCHEMA');
+    }
+    for (const attribute of this.#missing) {
+      if (Object.hasOwn(object, attribute)) this.#missing.delete(attribute);
     }
   }
-  for (const key of FILE_COLUMNS) textOf(object, key, line);
-  return fileRow(
-    column => textOf(object, column, line),
-    object.vetted !== undefined,
-    attributes.map(attribute => textOf(object, attribute, line)),
-  );
 }
 
 function parseObject(text: string, line: number): JsonObject {

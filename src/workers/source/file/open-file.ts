@@ -1,8 +1,9 @@
 /** Opens a file and reads it as text, a chunk at a time. Throws a `CacheError` that names the path. */
-import { type FileHandle, open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { TextDecoder } from 'node:util';
 import { CacheError, type ErrorCode } from '../../../engine/errors.ts';
 import { abortFailure } from '../abort.ts';
+import { openRegularFile } from '../regular-file.ts';
 
 /** Bytes of one read: large enough that the calls do not count, small enough to be nothing. */
 const CHUNK_BYTES = 256 * 1024;
@@ -25,7 +26,7 @@ export interface SourceFile {
 export async function openFile(path: string): Promise<SourceFile> {
   let handle: FileHandle;
   try {
-    handle = await open(path, 'r');
+    handle = await openRegularFile(path);
   } catch (error) {
     throw fileFailure(path, error);
   }
@@ -40,8 +41,6 @@ export async function openFile(path: string): Promise<SourceFile> {
 
 async function examine(path: string, handle: FileHandle): Promise<number> {
   const stats = await handle.stat();
-  if (stats.isDirectory()) throw new CacheError('SOURCE_FAILED', `"${path}" is a directory, not a file`);
-  if (!stats.isFile()) throw new CacheError('SOURCE_FAILED', `"${path}" is not a regular file`);
   if (stats.size === 0) throw new CacheError('SOURCE_SCHEMA', `"${path}" is empty`);
   return stats.size;
 }

@@ -2,7 +2,7 @@
  * `sortition check` of a Postgres source: connect, authenticate, database, relation, columns, types, rows.
  */
 import { CacheError } from '../../../engine/errors.ts';
-import { countRows, rowsStep, unknownAttributeStep } from '../row-counts.ts';
+import { countRows, rowsStep } from '../row-counts.ts';
 import type { CheckStep, ReadRequest } from '../row-source.ts';
 import { countCriteria } from '../sql/nodes.ts';
 import { beginRead, COMMIT_READ } from '../sql/transaction.ts';
@@ -106,7 +106,6 @@ async function* checkRows(
   const result = planRead(options, found.value, request.attributes);
   yield* columnSteps(result.problems, found.value.columns.size);
   if (result.problems.length > 0) return;
-  yield* unknownAttributeStep(result.unknownAttributes, found.value.columns.keys());
   yield await countStep(session, result, options);
 }
 
@@ -124,10 +123,11 @@ function* columnSteps(problems: readonly ColumnProblem[], columnCount: number): 
       detail: `every column needed is there (of ${columnCount})`,
     },
     { name: 'types', kinds: ['type'], detail: 'every column has a type that is accepted' },
+    { name: 'attributes', kinds: ['attribute'], detail: undefined },
   ];
   for (const { name, kinds, detail } of groups) {
     const failed = problems.filter(problem => kinds.includes(problem.kind));
-    if (failed.length === 0) yield { name, ok: true, detail };
+    if (failed.length === 0 && detail !== undefined) yield { name, ok: true, detail };
     for (const problem of failed) yield { name, ok: false, detail: problem.detail, hint: problem.hint };
   }
 }

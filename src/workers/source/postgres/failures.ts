@@ -12,12 +12,14 @@ export interface PostgresTarget {
 }
 
 const PORT_DEFAULT = 5432;
+/** Where `pg` looks for the user that nobody named. */
+const USER_VARIABLE = process.platform === 'win32' ? 'USERNAME' : 'USER';
 
 /** The target by the same rules as `pg`: the connection string, then PG* variables, then defaults. */
 export function postgresTarget(options: Pick<PostgresSourceOptions, 'connectionString'>): PostgresTarget {
   const url = new URL(options.connectionString ?? 'postgres:///');
   const env = process.env;
-  const user = decodeURIComponent(url.username) || env.PGUSER || userName();
+  const user = decodeURIComponent(url.username) || env.PGUSER || env[USER_VARIABLE] || userName();
   return {
     host: decodeURIComponent(url.searchParams.get('host') ?? url.hostname) || env.PGHOST || 'localhost',
     port: Number(url.searchParams.get('port') ?? url.port) || Number(env.PGPORT) || PORT_DEFAULT,

@@ -20,7 +20,7 @@ import { describeTypes, type Relation, type RelationColumn } from './relation.ts
 
 /** A column that keeps the source from being read. */
 export interface ColumnProblem {
-  readonly kind: 'missing' | 'type' | 'denied';
+  readonly kind: 'missing' | 'type' | 'denied' | 'attribute';
   readonly field: string;
   readonly detail: string;
   readonly hint: string;
@@ -29,8 +29,6 @@ export interface ColumnProblem {
 export interface PlanResult {
   readonly plan: ReadPlan;
   readonly problems: readonly ColumnProblem[];
-  /** Attributes that were asked for, have no entry in `attributes`, and no column of their name. */
-  readonly unknownAttributes: readonly string[];
 }
 
 /** Problems that a message lists; the rest is counted. */
@@ -77,7 +75,7 @@ export function planTable(
     ineligible: firstFailed(conditions, INELIGIBLE_CRITERIA),
     attributes: read.expressions,
   };
-  return { plan, problems, unknownAttributes: read.unknown };
+  return { plan, problems };
 }
 
 /** `inet` as text carries a prefix length where it has one. */
@@ -142,27 +140,37 @@ function planAttributes(
   options: ResolvedPostgres,
   relation: Relation,
   attributes: readonly string[],
-): { expressions: string[]; problems: ColumnProblem[]; unknown: string[] } {
+): { expressions: string[]; problems: ColumnProblem[] } {
   const problems: ColumnProblem[] = [];
-  const unknown: string[] = [];
   const expressions = attributes.map(attribute => {
     const mapped = Object.hasOwn(options.attributes, attribute) ? options.attributes[attribute]! : undefined;
     const name = mapped ?? (attribute === 'country' ? options.columns.country : attribute);
     const found = name === null ? undefined : relation.columns.get(name);
     if (found?.readable === true) return `${sqlColumn(found).sql}::text`;
-    if (mapped === undefined) {
-      unknown.push(attribute);
-      return NO_TEXT;
-    }
-    const why = found === undefined ? 'does not exist' : 'may not be read';
-    const near = found === undefined ? didYouMean(mapped, relation.columns.keys()) : '';
-    problems.push({
-      kind: found === undefined ? 'missing' : 'denied',
-      field: `attributes.${attribute}`,
-      detail: `column "${mapped}" of ${relation.title} ${why}${near}`,
-      hint: `correct attributes.${attribute}`,
-    });
+    problems.push(attributeProblem(relation, attribute, name, mapped === undefined));
     return NO_TEXT;
   });
-  return { expressions, problems, unknown };
+  return { expressions, problems };
+}
+
+/** A placement that uses an attribute which no node has would find nothing, without a word. */
+export function attributeProblem(
+  relation: Relation,
+  attribute: string,
+  name: string | null,
+  unmapped: boolean,
+): ColumnProblem {
+  const denied = name !== null && relation.columns.has(name);
+  const column = name === null ? 'columns.country is switched off' : `column "${name}" of ${relation.title}`;
+  const why = name === null ? '' : denied ? ' may not be read' : ' does not exist';
+  const near = name === null || denied ? '' : didYouMean(name, relation.columns.keys());
+  const remedy = unmapped
+    ? `name its column in attributes.${attribute}, or correct the placements`
+    : `correct attributes.${attribute}`;
+  return {
+    kind: denied ? 'denied' : 'attribute',
+    field: `attributes.${attribute}`,
+    detail: `no column holds the attribute "${attribute}" of the placements: ${column}${why}${near}`,
+    hint: remedy,
+  };
 }

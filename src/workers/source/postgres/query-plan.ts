@@ -44,8 +44,11 @@ export function planQuery(relation: Relation, attributes: readonly string[]): Pl
       return found === undefined ? NO_TEXT : `${found.sql}::text`;
     }),
   };
-  const unknownAttributes = attributes.filter(name => !relation.columns.has(name));
-  return { plan, problems: columnProblems(relation), unknownAttributes };
+  const unknown = attributes.filter(name => !relation.columns.has(name));
+  return {
+    plan,
+    problems: [...columnProblems(relation), ...unknown.map(name => unknownAttribute(relation, name))],
+  };
 }
 
 /** A named reason stands before a bare `eligible: false`; an empty one is none. */
@@ -55,6 +58,12 @@ function ineligible(reason: string | undefined, eligible: string | undefined): s
   if (eligible !== undefined)
     parts.push(`CASE WHEN ${eligible} IS NOT TRUE THEN ${quoteText(NOT_ELIGIBLE)} END`);
   return parts.length === 0 ? NO_TEXT : `COALESCE(${parts.join(', ')})`;
+}
+
+function unknownAttribute(relation: Relation, name: string): ColumnProblem {
+  const near = didYouMean(name, relation.columns.keys());
+  const detail = `the query yields no column for the attribute "${name}" of the placements${near}`;
+  return { kind: 'attribute', field: 'query', detail, hint: `name one of its columns AS "${name}"` };
 }
 
 function columnProblems(relation: Relation): ColumnProblem[] {

@@ -1,7 +1,7 @@
 /**
  * From the cells of a fetched row to a `NodeRow`. Runs once per row on the loader thread: no parsing twice.
  */
-import type { NodeRow } from '../../../engine/node-row.ts';
+import type { NodeRow } from '../../../engine/snapshot/node-row.ts';
 import { portNumber } from '../row-values.ts';
 import { CELL } from '../sql/nodes.ts';
 import type { Cell } from './session.ts';

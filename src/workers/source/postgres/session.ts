@@ -4,10 +4,10 @@
  * destroys the socket and asks the server to cancel the statement, which would otherwise run on to its own
  * timeout.
  */
-import { readFile } from 'node:fs/promises';
 import { connect, Socket } from 'node:net';
 import { CacheError } from '../../../engine/errors.ts';
 import { abortFailure } from '../abort.ts';
+import { openRegularFile } from '../regular-file.ts';
 import { createClient, type PostgresClient } from './client.ts';
 import {
   type FailureContext,
@@ -140,9 +140,15 @@ async function sourceClient(options: ResolvedPostgres, socket: Socket): Promise<
 
 async function readPassword(path: string): Promise<string> {
   try {
-    const text = await readFile(path, 'utf8');
-    if (text.length > PASSWORD_BYTES_MAX) throw new Error(`is longer than ${PASSWORD_BYTES_MAX} bytes`);
-    return text.split(/\r?\n/, 1)[0] ?? '';
+    const file = await openRegularFile(path);
+    try {
+      const { size } = await file.stat();
+      if (size > PASSWORD_BYTES_MAX) throw new Error(`is longer than ${PASSWORD_BYTES_MAX} bytes`);
+      const text = await file.readFile('utf8');
+      return text.split(/\r?\n/, 1)[0] ?? '';
+    } finally {
+      await file.close();
+    }
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new CacheError('SOURCE_DENIED', `the password file "${path}" cannot be read: ${reason}`, {

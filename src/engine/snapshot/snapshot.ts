@@ -10,17 +10,17 @@ import {
   SET_WORD,
   SETS_MAX,
   setEntryWord,
-} from '../../native-layout/snapshot-header.ts';
-import { alignColumn, type SnapshotLayout, snapshotLayout } from '../../native-layout/snapshot-layout.ts';
+} from '../../../native-layout/snapshot-header.ts';
+import { alignColumn, type SnapshotLayout, snapshotLayout } from '../../../native-layout/snapshot-layout.ts';
 import {
   extentsOf,
   headerProblem,
   type SnapshotViews,
   snapshotViews,
-} from '../../native-layout/snapshot-views.ts';
-import { assert } from './assert.ts';
+} from '../../../native-layout/snapshot-views.ts';
+import { assert } from '../assert.ts';
+import { CacheError } from '../errors.ts';
 import { Digest } from './digest.ts';
-import { CacheError } from './errors.ts';
 import { indexKeys } from './id-index.ts';
 
 export interface CandidateSet {

@@ -1,7 +1,8 @@
 /** Says why a selection came out short. Off the hot path: only short answers pay for it. */
+
+import type { Snapshot } from '../snapshot/snapshot.ts';
 import { DISTINCT_NONE, type Draw, type Selector } from './selection.ts';
 import type { Shortage } from './selection-types.ts';
-import type { Snapshot } from './snapshot.ts';
 
 export function shortageOf(snapshot: Snapshot, draw: Draw, selector: Selector): Shortage {
   const set = snapshot.sets[draw.set]!;

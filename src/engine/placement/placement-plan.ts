@@ -3,8 +3,9 @@
  * and which candidate sets (a filter, grouped by network or by an attribute) are prepared. Loader and readers
  * derive the same plan from the same plain settings.
  */
-import { ATTRIBUTES_MAX, SETS_MAX } from '../../native-layout/snapshot-header.ts';
-import { CacheError } from './errors.ts';
+import { ATTRIBUTES_MAX, SETS_MAX } from '../../../native-layout/snapshot-header.ts';
+import { CacheError } from '../errors.ts';
+import { DISTINCT_ATTRIBUTE, DISTINCT_NETWORK, DISTINCT_NONE } from '../selection/selection.ts';
 import {
   compileFilter,
   DEFAULT_NEW_FRACTION,
@@ -14,7 +15,6 @@ import {
   type PlacementOptions,
   type RowFilter,
 } from './placement.ts';
-import { DISTINCT_ATTRIBUTE, DISTINCT_NETWORK, DISTINCT_NONE } from './selection.ts';
 
 /** The builder notes in one 32-bit word which filters let a row pass. */
 const FILTERS_MAX = 32;

@@ -3,8 +3,8 @@
  * in the order vetted, new, ineligible, so that candidates are one run of rows and the members of a network
  * stand together.
  */
-import { CELL_WORDS } from '../../native-layout/address-cell.ts';
-import { POOL_INELIGIBLE, POOL_NEW, POOL_VETTED } from '../../native-layout/node-record.ts';
+import { CELL_WORDS } from '../../../native-layout/address-cell.ts';
+import { POOL_INELIGIBLE, POOL_NEW, POOL_VETTED } from '../../../native-layout/node-record.ts';
 import {
   DESCRIPTION_BYTES_MAX,
   HEADER_WORD,
@@ -12,12 +12,12 @@ import {
   SET_WORD,
   SNAPSHOT_MAGIC,
   setEntryWord,
-} from '../../native-layout/snapshot-header.ts';
-import { COLUMN_ALIGNMENT_BYTES } from '../../native-layout/snapshot-layout.ts';
-import type { SetViews, SnapshotViews } from '../../native-layout/snapshot-views.ts';
-import { CacheError } from './errors.ts';
+} from '../../../native-layout/snapshot-header.ts';
+import { COLUMN_ALIGNMENT_BYTES } from '../../../native-layout/snapshot-layout.ts';
+import type { SetViews, SnapshotViews } from '../../../native-layout/snapshot-views.ts';
+import { CacheError } from '../errors.ts';
+import type { PlacementPlan, PlannedSet } from '../placement/placement-plan.ts';
 import { ID_WORDS } from './node-id.ts';
-import type { PlacementPlan, PlannedSet } from './placement-plan.ts';
 import { computeDigest, contentLayout } from './snapshot.ts';
 
 /** What the loader knows of a load beside its rows. */

@@ -3,7 +3,7 @@
  * so is one that does not exist. Ids are checked here by type and count; their content when they are looked
  * up.
  */
-import { CacheError } from './errors.ts';
+import { CacheError } from '../errors.ts';
 import type { SelectionRequest } from './selection-types.ts';
 
 export const DEFAULT_COUNT = 110;

@@ -4,20 +4,20 @@
  * one column at a time is copied aside. Runs on the loader thread; nobody else may look at the slot meanwhile
  * (I3, I4).
  */
-import { WIDE_ADDRESS_BYTES, WIDE_ADDRESS_LENGTH_BYTE } from '../../native-layout/address-cell.ts';
-import { POOL_INELIGIBLE, POOL_NEW, POOL_VETTED } from '../../native-layout/node-record.ts';
-import { ATTRIBUTE_VALUES_MAX, indexEntriesFor } from '../../native-layout/snapshot-header.ts';
-import type { SnapshotViews } from '../../native-layout/snapshot-views.ts';
-import { formatAddress, isIpv4, parseAddress } from './address.ts';
-import { writeIpv4Cell, writeWideCell } from './address-cell-writer.ts';
-import { CacheError } from './errors.ts';
+import { WIDE_ADDRESS_BYTES, WIDE_ADDRESS_LENGTH_BYTE } from '../../../native-layout/address-cell.ts';
+import { POOL_INELIGIBLE, POOL_NEW, POOL_VETTED } from '../../../native-layout/node-record.ts';
+import { ATTRIBUTE_VALUES_MAX, indexEntriesFor } from '../../../native-layout/snapshot-header.ts';
+import type { SnapshotViews } from '../../../native-layout/snapshot-views.ts';
+import { formatAddress, isIpv4, parseAddress } from '../address/address.ts';
+import { writeIpv4Cell, writeWideCell } from '../address/address-cell-writer.ts';
+import { NetworkTable, type PrefixBits } from '../address/network-table.ts';
+import { specialUseTest } from '../address/special-use.ts';
+import { CacheError } from '../errors.ts';
+import type { PlacementPlan } from '../placement/placement-plan.ts';
 import { findRow, indexKeys, insertRow, NO_ROW } from './id-index.ts';
-import { NetworkTable, type PrefixBits } from './network-table.ts';
 import { bytesOf, ID_WORDS, parseNodeId } from './node-id.ts';
 import type { NodeRow } from './node-row.ts';
-import type { PlacementPlan } from './placement-plan.ts';
 import { finishSnapshot, type SnapshotStamp } from './snapshot-finish.ts';
-import { specialUseTest } from './special-use.ts';
 
 export interface BuildOptions {
   readonly plan: PlacementPlan;

@@ -1,7 +1,7 @@
 // @hotpath
 /** What the encoders share: texts as 64-bit constants, ASCII, and the text of IPv6 addresses. */
-import { WIDE_ADDRESS_BYTES, WIDE_ADDRESS_LENGTH_BYTE } from '../../native-layout/address-cell.ts';
-import type { Snapshot } from './snapshot.ts';
+import { WIDE_ADDRESS_BYTES, WIDE_ADDRESS_LENGTH_BYTE } from '../../../native-layout/address-cell.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
 
 /**
  * Up to eight bytes, given as characters below 256, as a little-endian integer for `setBigInt64`. Shorter

@@ -5,10 +5,10 @@
  * ids and texts go out as 64-bit integers at any offset; one may overrun its text, because the next one is
  * written over the overrun. Hence the slack at the end of the buffer.
  */
-import { CELL_WORDS } from '../../native-layout/address-cell.ts';
+import { CELL_WORDS } from '../../../native-layout/address-cell.ts';
+import { ID_WORDS } from '../snapshot/node-id.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
 import { bytesLong, writeAscii, writeWideAddress } from './encode-bytes.ts';
-import { ID_WORDS } from './node-id.ts';
-import type { Snapshot } from './snapshot.ts';
 
 /** Bytes of the longest element, `{"id":"<64>","ip":"<39>","port":65535,"pool":"vetted"},`. */
 const NODE_BYTES_MAX = 7 + 64 + 8 + 39 + 9 + 5 + 18 + 1;

@@ -3,8 +3,8 @@
  * is evaluated once a load, row by row, by the builder; a request never evaluates one. The policy language is
  * to come here: whatever it becomes, it compiles to a `RowFilter`.
  */
-import { CacheError } from './errors.ts';
-import type { NodeRow } from './node-row.ts';
+import { CacheError } from '../errors.ts';
+import type { NodeRow } from '../snapshot/node-row.ts';
 
 /** A filter as configuration spells it. All given conditions must hold. */
 export interface PlacementFilter {

@@ -1,8 +1,9 @@
 /** The wire formats that the engine encodes by itself, by name. */
+
+import { CacheError } from '../errors.ts';
+import type { EncodedFormat } from '../selection/selection-types.ts';
 import { encodeJson, jsonBytesMax } from './encode-json.ts';
 import { encodeMessagePack, messagePackBytesMax } from './encode-messagepack.ts';
-import { CacheError } from './errors.ts';
-import type { EncodedFormat } from './selection-types.ts';
 
 /** Bytes that a buffer needs to take an answer of up to `count` picks for certain. */
 export function encodedBytesMax(format: EncodedFormat, count: number): number {
@@ -13,7 +14,7 @@ export function encodedBytesMax(format: EncodedFormat, count: number): number {
 export function encoderOf(format: EncodedFormat): typeof encodeJson {
   if (format === 'json') return encodeJson;
   if (format === 'messagepack') return encodeMessagePack;
-  throw new CacheError('REQUEST_INVALID', `there is no format "${format}"; there are json and messagepack`, {
+  throw new CacheError('REQUEST_INVALID', `there is no format "${format}"; known: json and messagepack`, {
     field: 'format',
   });
 }

@@ -11,12 +11,12 @@ import {
   CELL_TEXT_LENGTH_BYTE,
   WIDE_ADDRESS_BYTES,
   WIDE_ADDRESS_LENGTH_BYTE,
-} from '../../native-layout/address-cell.ts';
-import { HEADER_WORD, SET_WORD, setEntryWord } from '../../native-layout/snapshot-header.ts';
-import { ADDRESS_BYTES } from '../../native-layout/snapshot-layout.ts';
-import type { SnapshotViews } from '../../native-layout/snapshot-views.ts';
-import { formatAddress, isIpv4 } from './address.ts';
-import { CacheError } from './errors.ts';
+} from '../../../native-layout/address-cell.ts';
+import { HEADER_WORD, SET_WORD, setEntryWord } from '../../../native-layout/snapshot-header.ts';
+import { ADDRESS_BYTES } from '../../../native-layout/snapshot-layout.ts';
+import type { SnapshotViews } from '../../../native-layout/snapshot-views.ts';
+import { formatAddress, isIpv4 } from '../address/address.ts';
+import { CacheError } from '../errors.ts';
 import { findRow } from './id-index.ts';
 import { bytesOf, ID_WORDS } from './node-id.ts';
 import { type CandidateSet, digestMatches, Snapshot } from './snapshot.ts';

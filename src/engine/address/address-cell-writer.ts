@@ -5,7 +5,7 @@ import {
   CELL_PORT_LENGTH_BYTE,
   CELL_PORT_TEXT_BYTE,
   CELL_TEXT_LENGTH_BYTE,
-} from '../../native-layout/address-cell.ts';
+} from '../../../native-layout/address-cell.ts';
 
 /** The cell of `row` for an IPv4 address given in its mapped 16 bytes. */
 export function writeIpv4Cell(cells: Uint8Array, row: number, address: Uint8Array, port: number): void {

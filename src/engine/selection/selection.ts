@@ -9,11 +9,11 @@
  * Fisher-Yates walk over all of them when many are, or when rejection has used up its tries: no request
  * loops.
  */
-import { POOL_NEW, POOL_VETTED } from '../../native-layout/node-record.ts';
-import { ATTRIBUTE_VALUES_MAX } from '../../native-layout/snapshot-header.ts';
+import { POOL_NEW, POOL_VETTED } from '../../../native-layout/node-record.ts';
+import { ATTRIBUTE_VALUES_MAX } from '../../../native-layout/snapshot-header.ts';
+import type { CandidateSet, Snapshot } from '../snapshot/snapshot.ts';
 import { NumberSet } from './number-set.ts';
 import type { Random } from './random.ts';
-import type { CandidateSet, Snapshot } from './snapshot.ts';
 
 export const DISTINCT_NETWORK = 0;
 export const DISTINCT_NONE = 1;

@@ -1,7 +1,7 @@
 // @hotpath
 /** Rows as node records (native-layout/node-record.ts): fixed width, no text. */
 
-import { CELL_WORDS } from '../../native-layout/address-cell.ts';
+import { CELL_WORDS } from '../../../native-layout/address-cell.ts';
 import {
   POOL_INELIGIBLE,
   POOL_NEW,
@@ -9,8 +9,8 @@ import {
   RECORD_ADDRESS_WORD,
   RECORD_BYTES,
   RECORD_TAIL_WORD,
-} from '../../native-layout/node-record.ts';
-import type { Snapshot } from './snapshot.ts';
+} from '../../../native-layout/node-record.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
 
 const ID_LONGS = 4;
 const ADDRESS_LONGS = 2;

@@ -4,9 +4,9 @@
  * hexadecimal text. No extension types. Integers take the shortest form that the format has for their width
  * below.
  */
-import { CELL_WORDS } from '../../native-layout/address-cell.ts';
+import { CELL_WORDS } from '../../../native-layout/address-cell.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
 import { bytesLong, wideAddressLength, writeAscii, writeWideAddress } from './encode-bytes.ts';
-import type { Snapshot } from './snapshot.ts';
 
 const FIXMAP_3 = 0x83;
 const FIXSTR = 0xa0;
