@@ -1,0 +1,189 @@
+/** From configuration values to what the cache and the server take. Every option is written out. */
+import type { CacheOptions } from '../../workers/cache-options.ts';
+import { parseSourceText, type SourceOptions } from '../../workers/source/open-source.ts';
+import type { PostgresSourceOptions, PostgresThresholds } from '../../workers/source/postgres/options.ts';
+import type { ConfigValues } from './table.ts';
+
+export interface HttpOptions {
+  readonly requestTimeoutMs: number;
+  readonly headersTimeoutMs: number;
+  readonly connectionsCheckingIntervalMs: number;
+  readonly connectionTimeoutMs: number;
+  readonly handlerTimeoutMs: number;
+  readonly keepAliveTimeoutMs: number;
+  readonly requestsPerSocketMax: number;
+  readonly headerBytesMax: number;
+  readonly urlBytesMax: number;
+  readonly paramLengthMax: number;
+  readonly bodyBytesMax: number;
+  readonly batchBodyBytesMax: number;
+  readonly lookupBodyBytesMax: number;
+  readonly connectionsMax: number;
+  readonly connectionsPerAddressMax: number;
+  readonly answerBytesMax: number;
+  readonly eventLoopDelayMaxMs: number;
+}
+
+export interface RequestLimits {
+  readonly countMax: number;
+  readonly idsMax: number;
+  readonly lookupIdsMax: number;
+  readonly batchRequestsMax: number;
+  readonly batchPicksMax: number;
+}
+
+export interface AdminOptions {
+  readonly host: string;
+  readonly port: number;
+  /** Absent: the admin listener is off. */
+  readonly token: string | undefined;
+  /** Wrong tokens that one address may send in a minute. */
+  readonly failedLoginsMax: number;
+  /** A refresh is answered when it is done, so the admin listener waits for a whole load. */
+  readonly refreshTimeoutMs: number;
+}
+
+export interface ServerOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly admin: AdminOptions;
+  readonly serveFrom: 'in-place' | 'pool';
+  readonly inPlaceLimitMicros: number;
+  readonly workerPool: {
+    readonly threads: number;
+    /** Tasks. */
+    readonly queueMax: number;
+    /** Requests that gather for the next task. */
+    readonly waitingMax: number;
+  };
+  readonly limits: RequestLimits;
+  readonly http: HttpOptions;
+  readonly shutdown: { readonly drainDelayMs: number; readonly deadlineMs: number };
+}
+
+export function serverOptions(values: ConfigValues): ServerOptions {
+  return {
+    host: values.host,
+    port: values.port,
+    admin: {
+      host: values['admin.host'],
+      port: values['admin.port'],
+      token: values['admin.token'],
+      failedLoginsMax: values['admin.failedLoginsMax'],
+      refreshTimeoutMs: values['refresh.timeoutMs'],
+    },
+    serveFrom: values.serveFrom,
+    inPlaceLimitMicros: values.inPlaceLimitMicros,
+    workerPool: {
+      threads: values['workerPool.threads'],
+      queueMax: values['workerPool.queueMax'],
+      waitingMax: values['workerPool.waitingMax'],
+    },
+    limits: {
+      countMax: values['limits.countMax'],
+      idsMax: values['limits.idsMax'],
+      lookupIdsMax: values['limits.lookupIdsMax'],
+      batchRequestsMax: values['limits.batchRequestsMax'],
+      batchPicksMax: values['limits.batchPicksMax'],
+    },
+    http: httpOptions(values),
+    shutdown: {
+      drainDelayMs: values['shutdown.drainDelayMs'],
+      deadlineMs: values['shutdown.deadlineMs'],
+    },
+  };
+}
+
+function httpOptions(values: ConfigValues): HttpOptions {
+  return {
+    requestTimeoutMs: values['http.requestTimeoutMs'],
+    headersTimeoutMs: values['http.headersTimeoutMs'],
+    connectionsCheckingIntervalMs: values['http.connectionsCheckingIntervalMs'],
+    connectionTimeoutMs: values['http.connectionTimeoutMs'],
+    handlerTimeoutMs: values['http.handlerTimeoutMs'],
+    keepAliveTimeoutMs: values['http.keepAliveTimeoutMs'],
+    requestsPerSocketMax: values['http.requestsPerSocketMax'],
+    headerBytesMax: values['http.headerBytesMax'],
+    urlBytesMax: values['http.urlBytesMax'],
+    paramLengthMax: values['http.paramLengthMax'],
+    bodyBytesMax: values['http.bodyBytesMax'],
+    batchBodyBytesMax: values['http.batchBodyBytesMax'],
+    lookupBodyBytesMax: values['http.lookupBodyBytesMax'],
+    connectionsMax: values['http.connectionsMax'],
+    connectionsPerAddressMax: values['http.connectionsPerAddressMax'],
+    answerBytesMax: values['http.answerBytesMax'],
+    eventLoopDelayMaxMs: values['http.eventLoopDelayMaxMs'],
+  };
+}
+
+/** `location` has been settled: it is never absent here. */
+export function cacheOptions(values: ConfigValues, location: string): CacheOptions {
+  return {
+    source: sourceOptions(values, location),
+    refresh: {
+      everyMs: values['refresh.everyMs'],
+      jitterRatio: values['refresh.jitterRatio'],
+      timeoutMs: values['refresh.timeoutMs'],
+      backoffFirstMs: values['refresh.backoffFirstMs'],
+      backoffLongestMs: values['refresh.backoffLongestMs'],
+    },
+    capacity: { nodes: values['capacity.nodes'], readers: values['capacity.readers'] },
+    guard: {
+      rejectRatioMax: values['guard.rejectRatioMax'],
+      dropRatioMax: values['guard.dropRatioMax'],
+      nodesMin: values['guard.nodesMin'],
+      allowRanges: values['guard.allowRanges'],
+    },
+    placements: values.placements,
+    distinctAttributes: values.distinctAttributes,
+    networkPrefixBits: { ipv4: values['networkPrefixBits.ipv4'], ipv6: values['networkPrefixBits.ipv6'] },
+    limits: { countMax: values['limits.countMax'], idsMax: values['limits.idsMax'] },
+    ...present({ snapshotFile: values.snapshotFile }),
+  };
+}
+
+function sourceOptions(values: ConfigValues, location: string): SourceOptions {
+  const source = parseSourceText(location);
+  if (source.kind !== 'postgres') return source;
+  const options: PostgresSourceOptions = {
+    ...source,
+    ...present({
+      passwordFile: values['source.passwordFile'],
+      table: values['source.table'],
+      query: values['source.query'],
+      connectTimeoutMs: values['source.connectTimeoutMs'],
+      statementTimeoutMs: values['source.statementTimeoutMs'],
+    }),
+    ...filled({
+      columns: values['source.columns'] as NonNullable<PostgresSourceOptions['columns']>,
+      attributes: values['source.attributes'],
+      thresholds: thresholds(values),
+    }),
+  };
+  return options;
+}
+
+function thresholds(values: ConfigValues): PostgresThresholds {
+  return present({
+    minFreeDiskBytes: values['source.thresholds.minFreeDiskBytes'],
+    onlineWindowMs: values['source.thresholds.onlineWindowMs'],
+    goneAfterMs: values['source.thresholds.goneAfterMs'],
+    nodeType: values['source.thresholds.nodeType'],
+    minAuditCount: values['source.thresholds.minAuditCount'],
+    minUptimeCount: values['source.thresholds.minUptimeCount'],
+    minimumVersion: values['source.thresholds.minimumVersion'],
+    releaseOnly: values['source.thresholds.releaseOnly'],
+  });
+}
+
+/** The entries that are set: absent and `undefined` differ under `exactOptionalPropertyTypes`. */
+function present<T extends object>(object: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  const entries = Object.entries(object).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as { [K in keyof T]?: Exclude<T[K], undefined> };
+}
+
+/** The entries that hold something: an empty object means that the key was not used. */
+function filled<T extends Record<string, object>>(object: T): Partial<T> {
+  const entries = Object.entries(object).filter(([, value]) => Object.keys(value).length > 0);
+  return Object.fromEntries(entries) as Partial<T>;
+}

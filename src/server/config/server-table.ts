@@ -1,0 +1,272 @@
+/**
+ * The keys of the HTTP server: listeners, limits, timeouts, shutdown. Limits as in the reliability paper,
+ * section 4.3.
+ */
+import { availableParallelism } from 'node:os';
+import { choice, integer, text } from './key.ts';
+
+const MIB = 1_048_576;
+const MINUTE_MS = 60_000;
+
+/**
+ * The loader and the HTTP thread want a core each; more selection workers than four have not been of use yet.
+ */
+const POOL_THREADS = Math.max(1, Math.min(4, availableParallelism() - 1));
+
+const LISTENER_KEYS = {
+  host: text({
+    default: '127.0.0.1',
+    accepts: 'an address or a host name',
+    description: 'Data listener: address.',
+  }),
+  port: integer({
+    default: 8117,
+    min: 0,
+    max: 65_535,
+    description: 'Data listener: port; 0 takes a free one.',
+  }),
+  'admin.host': text({
+    default: '127.0.0.1',
+    accepts: 'an address or a host name',
+    description: 'Admin listener: address. Beyond loopback it refuses to start without a token.',
+  }),
+  'admin.port': integer({
+    default: 8118,
+    min: 0,
+    max: 65_535,
+    description:
+      'Admin listener: port; 0 takes a free one. The listener is off while no token is configured.',
+  }),
+  'admin.token': text<string | undefined>({
+    default: undefined,
+    accepts: '16 to 512 printable characters without blanks',
+    pattern: /^[\x21-\x7e]{16,512}$/,
+    secret: true,
+    description: 'Bearer token of the admin routes; better given by `admin.tokenFile`.',
+  }),
+  'admin.tokenFile': text<string | undefined>({
+    default: undefined,
+    accepts: 'the path of a file',
+    description: 'File whose first line is the admin token.',
+  }),
+  'admin.failedLoginsMax': integer({
+    default: 10,
+    min: 1,
+    max: 1_000_000,
+    unit: 'requests',
+    description: 'Wrong tokens that one address may send in a minute; then it is refused until that ends.',
+  }),
+};
+
+const SELECTION_KEYS = {
+  serveFrom: choice({
+    default: 'in-place',
+    choices: ['in-place', 'pool'],
+    description: 'Where ordinary selections are computed: on the HTTP thread, or by the worker pool.',
+  }),
+  inPlaceLimitMicros: integer({
+    default: 250,
+    min: 0,
+    max: 1_000_000,
+    unit: 'µs',
+    description: 'A selection estimated to take longer goes to the worker pool.',
+  }),
+  'workerPool.threads': integer({
+    default: POOL_THREADS,
+    defaultText: 'cores − 1, 1 to 4',
+    min: 1,
+    max: 64,
+    unit: 'threads',
+    description: 'Threads of the worker pool; each takes a reader seat.',
+  }),
+  'workerPool.queueMax': integer({
+    default: 64,
+    min: 1,
+    max: 10_000,
+    unit: 'tasks',
+    description:
+      'Tasks that may wait for the pool; then batches are refused with OVERLOADED and single selections ' +
+      'answered in place.',
+  }),
+  'workerPool.waitingMax': integer({
+    default: 1_000,
+    min: 1,
+    max: 100_000,
+    unit: 'requests',
+    description:
+      'Single selections that may gather for the next task of the pool; more are answered in place.',
+  }),
+  'limits.batchRequestsMax': integer({
+    default: 1_000,
+    min: 1,
+    max: 10_000,
+    unit: 'requests',
+    description: 'Most requests in one batch.',
+  }),
+  'limits.batchPicksMax': integer({
+    default: 110_000,
+    min: 1,
+    max: 1_000_000,
+    unit: 'nodes',
+    description: 'Most nodes that one batch may ask for in total.',
+  }),
+  'limits.lookupIdsMax': integer({
+    default: 1_000,
+    min: 1,
+    max: 10_000,
+    unit: 'ids',
+    description: 'Most ids in one lookup, which is answered in place: below 2 µs an id.',
+  }),
+};
+
+const TIMEOUT_KEYS = {
+  'http.requestTimeoutMs': integer({
+    default: 5_000,
+    min: 100,
+    max: 10 * MINUTE_MS,
+    unit: 'ms',
+    description: 'Limit of receiving a whole request.',
+  }),
+  'http.headersTimeoutMs': integer({
+    default: 3_000,
+    min: 100,
+    max: 10 * MINUTE_MS,
+    unit: 'ms',
+    description: 'Limit of receiving the headers; not above the request timeout.',
+  }),
+  'http.connectionsCheckingIntervalMs': integer({
+    default: 1_000,
+    min: 50,
+    max: MINUTE_MS,
+    unit: 'ms',
+    description: 'How often those two are enforced.',
+  }),
+  'http.connectionTimeoutMs': integer({
+    default: 10_000,
+    min: 100,
+    max: 10 * MINUTE_MS,
+    unit: 'ms',
+    description: 'A connection on which nothing moves for so long is closed.',
+  }),
+  'http.handlerTimeoutMs': integer({
+    default: 1_000,
+    min: 10,
+    max: 10 * MINUTE_MS,
+    unit: 'ms',
+    description: 'Limit of waiting for the worker pool.',
+  }),
+  'http.keepAliveTimeoutMs': integer({
+    default: 15_000,
+    min: 1,
+    max: 60 * MINUTE_MS,
+    unit: 'ms',
+    description: 'How long an idle connection stays open; longer than the load balancer keeps it.',
+  }),
+};
+
+const LIMIT_KEYS = {
+  'http.requestsPerSocketMax': integer({
+    default: 10_000,
+    min: 1,
+    max: 100_000_000,
+    unit: 'requests',
+    description: 'Requests on one connection before it is closed.',
+  }),
+  'http.headerBytesMax': integer({
+    default: 8_192,
+    min: 1_024,
+    max: 65_536,
+    unit: 'bytes',
+    description: 'Largest request line and headers.',
+  }),
+  'http.urlBytesMax': integer({
+    default: 1_024,
+    min: 64,
+    max: 16_384,
+    unit: 'bytes',
+    description: 'Longest URL.',
+  }),
+  'http.paramLengthMax': integer({
+    default: 64,
+    min: 16,
+    max: 1_024,
+    unit: 'characters',
+    description: 'Longest variable part of a path.',
+  }),
+  'http.bodyBytesMax': integer({
+    default: 16_384,
+    min: 256,
+    max: 16 * MIB,
+    unit: 'bytes',
+    description: 'Largest body of one selection (and of an admin request); GET takes none.',
+  }),
+  'http.batchBodyBytesMax': integer({
+    default: MIB,
+    min: 256,
+    max: 64 * MIB,
+    unit: 'bytes',
+    description: 'Largest body of a batch.',
+  }),
+  'http.lookupBodyBytesMax': integer({
+    default: 131_072,
+    min: 256,
+    max: 64 * MIB,
+    unit: 'bytes',
+    description: 'Largest body of a lookup.',
+  }),
+  'http.connectionsMax': integer({
+    default: 10_000,
+    min: 1,
+    max: 1_000_000,
+    unit: 'connections',
+    description: 'Connections at once.',
+  }),
+  'http.connectionsPerAddressMax': integer({
+    default: 10_000,
+    min: 1,
+    max: 1_000_000,
+    unit: 'connections',
+    description: 'Connections at once from one address.',
+  }),
+  'http.answerBytesMax': integer({
+    default: 256 * MIB,
+    min: MIB,
+    max: 16_384 * MIB,
+    unit: 'bytes',
+    description:
+      'Answers that wait for slow readers, in total; beyond it requests are refused with OVERLOADED.',
+  }),
+  'http.eventLoopDelayMaxMs': integer({
+    default: 50,
+    min: 0,
+    max: MINUTE_MS,
+    unit: 'ms',
+    description:
+      'Requests are refused while the 99th percentile of the loop delay is above; 0 switches this off.',
+  }),
+};
+
+const SHUTDOWN_KEYS = {
+  'shutdown.drainDelayMs': integer({
+    default: 3_000,
+    min: 0,
+    max: 10 * MINUTE_MS,
+    unit: 'ms',
+    description: 'How long requests are still taken after /readyz says no.',
+  }),
+  'shutdown.deadlineMs': integer({
+    default: 15_000,
+    min: 100,
+    max: 60 * MINUTE_MS,
+    unit: 'ms',
+    description: 'The process ends so long after the signal, whatever is still open.',
+  }),
+};
+
+export const SERVER_KEYS = {
+  ...LISTENER_KEYS,
+  ...SELECTION_KEYS,
+  ...TIMEOUT_KEYS,
+  ...LIMIT_KEYS,
+  ...SHUTDOWN_KEYS,
+};

@@ -1,0 +1,85 @@
+/**
+ * What the HTTP thread counts: plain numbers, because a metrics library on the hot path costs as much as the
+ * pick.
+ */
+import type { EncodedFormat } from '../engine/selection/selection-types.ts';
+
+export type Way = 'inPlace' | 'pool';
+/** `full`, `partial` (short, and that was fine), `shortage` (short, and it was not), `refused` (an error). */
+export type Outcome = 'full' | 'partial' | 'shortage' | 'refused';
+
+export interface SelectionCount {
+  readonly way: Way;
+  readonly format: EncodedFormat;
+  readonly outcome: Outcome;
+  count: number;
+}
+
+export interface RequestCount {
+  readonly route: string;
+  /** `2xx` to `5xx`. */
+  readonly statusClass: string;
+  count: number;
+}
+
+const WAYS: readonly Way[] = ['inPlace', 'pool'];
+const FORMATS: readonly EncodedFormat[] = ['json', 'messagepack'];
+const OUTCOMES: readonly Outcome[] = ['full', 'partial', 'shortage', 'refused'];
+
+export class Counters {
+  readonly selections: readonly SelectionCount[] = WAYS.flatMap(way =>
+    FORMATS.flatMap(format => OUTCOMES.map(outcome => ({ way, format, outcome, count: 0 }))),
+  );
+  /** Nodes handed out. */
+  picks = 0;
+  /** Requests answered in place because the pool would not or could not. */
+  poolFallbacks = 0;
+  /** Requests refused because a limit was reached. */
+  shed = 0;
+  readonly #requests = new Map<string, RequestCount>();
+
+  countSelection(way: Way, format: EncodedFormat, outcome: Outcome): void {
+    const wayIndex = way === 'inPlace' ? 0 : 1;
+    const formatIndex = format === 'json' ? 0 : 1;
+    const index = (wayIndex * FORMATS.length + formatIndex) * OUTCOMES.length + OUTCOMES.indexOf(outcome);
+    this.selections[index]!.count++;
+  }
+
+  /** Answers by the way they took, for the status. */
+  ways(): Record<Way, number> {
+    const sum = (way: Way) =>
+      this.selections.reduce(
+        (total, entry) => total + (entry.way === way && entry.outcome !== 'refused' ? entry.count : 0),
+        0,
+      );
+    return { inPlace: sum('inPlace'), pool: sum('pool') };
+  }
+
+  /** Selections that found fewer nodes than asked for, fine or not. */
+  shortages(): number {
+    return this.selections.reduce(
+      (total, { outcome, count }) => total + (outcome === 'shortage' || outcome === 'partial' ? count : 0),
+      0,
+    );
+  }
+
+  /** `route` is a pattern of ours, never a client's text: the number of labels is bounded. */
+  countRequest(route: string, status: number): void {
+    this.requestCount(route, `${Math.floor(status / 100)}xx`).count++;
+  }
+
+  /** The entry itself, for a path too hot to look it up each time. */
+  requestCount(route: string, statusClass: string): RequestCount {
+    const key = `${route} ${statusClass}`;
+    let entry = this.#requests.get(key);
+    if (entry === undefined) {
+      entry = { route, statusClass, count: 0 };
+      this.#requests.set(key, entry);
+    }
+    return entry;
+  }
+
+  requests(): IterableIterator<RequestCount> {
+    return this.#requests.values();
+  }
+}

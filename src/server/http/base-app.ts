@@ -1,0 +1,169 @@
+/**
+ * What the data plane and the admin plane have in common: a Fastify without routes, with every limit and
+ * timeout, both body formats, and refusals as problem documents. Nothing is coerced, dropped or filled in by
+ * validation.
+ */
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import type { HttpOptions } from '../config/options.ts';
+import { type Problem, problemOf, problemStatus, Refusal, sendProblem } from '../routes/problem.ts';
+import { parseJsonBytes } from '../strict-json.ts';
+import { answerClientError } from './client-error.ts';
+import { parseMessagePack } from './messagepack-reader.ts';
+import { MEDIA_TYPES } from './negotiation.ts';
+import { queryStringParser } from './query-string.ts';
+
+export interface BaseAppOptions {
+  readonly http: HttpOptions;
+  readonly log: Logger;
+  /** A connection may stand still so long; longer than the longest answer takes. */
+  readonly connectionTimeoutMs: number;
+  /** Asked at each answer that goes through Fastify: is the connection to be closed behind it? */
+  lastAnswers(): boolean;
+  countAnswer(route: string, status: number): void;
+}
+
+export function baseApp(options: BaseAppOptions): FastifyInstance {
+  const app = Fastify(fastifyOptions(options));
+  // Answers are whole documents of ours; a serializer that drops what its schema does not name would hide
+  // mistakes.
+  app.setSerializerCompiler(() => data => JSON.stringify(data));
+  addBodyParsers(app);
+  const { http, log } = options;
+  app.addHook('onRequest', (request, _, done) => {
+    refuseOversized(request, http);
+    done();
+  });
+  app.addHook('onSend', (request, reply, _, done) => {
+    if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store');
+    if (options.lastAnswers()) reply.header('connection', 'close');
+    options.countAnswer(
+      request.is404 ? 'unknown' : (request.routeOptions.url ?? 'unknown'),
+      reply.statusCode,
+    );
+    done();
+  });
+  app.setErrorHandler((error, request, reply) => {
+    const problem = problemOf(error, request.routeOptions.bodyLimit);
+    if (problemStatus(problem.code) === 500) log.error({ err: error }, 'a request failed');
+    return sendProblem(reply, problem);
+  });
+  app.setNotFoundHandler((request, reply) => answerUnrouted(app, request, reply));
+  return app;
+}
+
+/** Every option that bears on limits is written out, so that an upgrade cannot change it. */
+function fastifyOptions({ http, connectionTimeoutMs, log }: BaseAppOptions) {
+  return {
+    logger: false,
+    bodyLimit: http.bodyBytesMax,
+    requestTimeout: http.requestTimeoutMs,
+    connectionTimeout: connectionTimeoutMs,
+    keepAliveTimeout: http.keepAliveTimeoutMs,
+    maxRequestsPerSocket: http.requestsPerSocketMax,
+    forceCloseConnections: 'idle',
+    // While the server closes, requests that have come all the same are answered, not turned away.
+    return503OnClosing: false,
+    exposeHeadRoutes: true,
+    requestIdHeader: false,
+    http: {
+      connectionsCheckingInterval: http.connectionsCheckingIntervalMs,
+      headersTimeout: http.headersTimeoutMs,
+      maxHeaderSize: http.headerBytesMax,
+      insecureHTTPParser: false,
+      requireHostHeader: true,
+      joinDuplicateHeaders: false,
+      noDelay: true,
+    },
+    routerOptions: {
+      maxParamLength: http.paramLengthMax,
+      querystringParser: queryStringParser({
+        integers: ['count'],
+        numbers: ['newFraction'],
+        booleans: ['partial', 'fillWithNew'],
+      }),
+    },
+    ajv: {
+      customOptions: {
+        coerceTypes: false,
+        removeAdditional: false,
+        useDefaults: false,
+        allErrors: false,
+        strict: true,
+        // Errors carry the value at fault, so that problems can show it.
+        verbose: true,
+      },
+    },
+    frameworkErrors: (error: Error, _: FastifyRequest, reply: FastifyReply) => {
+      void sendProblem(reply, problemOf(error));
+    },
+    clientErrorHandler: answerClientError(log),
+  } as const;
+}
+
+function addBodyParsers(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  const add = (types: readonly string[], parse: (bytes: Buffer) => unknown) =>
+    app.addContentTypeParser([...types], { parseAs: 'buffer' }, (_, bytes: Buffer, done) => {
+      try {
+        done(null, parse(bytes));
+      } catch (error) {
+        done(error as Error);
+      }
+    });
+  add(MEDIA_TYPES.json, parseJsonBytes);
+  add(MEDIA_TYPES.messagepack, parseMessagePack);
+}
+
+function refuseOversized({ raw }: FastifyRequest, http: HttpOptions): void {
+  const { url, method, headers } = raw;
+  if (url!.length > http.urlBytesMax) {
+    throw new Refusal({
+      code: 'URL_TOO_LONG',
+      detail: `the limit is ${http.urlBytesMax} bytes`,
+      field: 'url',
+    });
+  }
+  if (method === 'POST') {
+    if (headers['content-encoding'] === undefined) return;
+    throw new Refusal({
+      code: 'MEDIA_TYPE_UNSUPPORTED',
+      detail: 'no encoding is',
+      field: 'content-encoding',
+    });
+  }
+  const length = headers['content-length'];
+  if ((length !== undefined && length !== '0') || headers['transfer-encoding'] !== undefined) {
+    // Nobody will read that body, so nothing can follow it on this connection.
+    throw new Refusal({
+      code: 'BODY_TOO_LARGE',
+      detail: `${method} takes no body`,
+      field: 'body',
+      headers: { connection: 'close' },
+    });
+  }
+}
+
+const ROUTED_METHODS = ['GET', 'HEAD', 'POST'] as const;
+
+/** A path that exists under other methods is 405, or 204 for OPTIONS; any other is 404. */
+function answerUnrouted(app: FastifyInstance, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const path = request.url.split('?', 1)[0]!;
+  const allowed = ROUTED_METHODS.filter(method => app.hasRoute({ method, url: path }));
+  if (allowed.length === 0)
+    return sendProblem(reply, { code: 'NOT_FOUND', detail: `there is no ${shortened(path)}` });
+  const allow = [...allowed, 'OPTIONS'].join(', ');
+  if (request.method === 'OPTIONS') return reply.code(204).header('allow', allow).send();
+  const problem: Problem = {
+    code: 'METHOD_NOT_ALLOWED',
+    detail: `${path} takes ${allow}, not ${request.method}`,
+    headers: { allow },
+  };
+  return sendProblem(reply, problem);
+}
+
+const SHOWN_CHARACTERS_MAX = 120;
+
+function shortened(path: string): string {
+  return path.length > SHOWN_CHARACTERS_MAX ? `${path.slice(0, SHOWN_CHARACTERS_MAX)}…` : path;
+}

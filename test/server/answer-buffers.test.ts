@@ -1,0 +1,102 @@
+/**
+ * Invariant I6: bytes handed to a socket do not change until they have left, however slowly they are read.
+ */
+import { connect, type Socket } from 'node:net';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { AnswerBuffers } from '../../src/server/answers/answer-buffers.ts';
+import { testNodes } from './support/nodes.ts';
+import { type SelectionAnswer, startTestServer, type TestServer } from './support/server.ts';
+import { until } from './support/until.ts';
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await startTestServer({ 'http.connectionTimeoutMs': '60000' });
+});
+afterAll(() => server.close());
+
+const REQUEST = 'GET /v1/selection?count=300&newFraction=0.2 HTTP/1.1\r\nHost: x\r\n\r\n';
+const known = new Set(testNodes().map(node => `${node.id} ${node.ip} ${node.port}`));
+
+/** Whole answers out of a byte stream; throws when one is not what it should be. */
+function parseAnswers(bytes: Buffer): SelectionAnswer[] {
+  const answers: SelectionAnswer[] = [];
+  let at = 0;
+  while (at < bytes.length) {
+    const headEnd = bytes.indexOf('\r\n\r\n', at);
+    const head = bytes.toString('latin1', at, headEnd);
+    expect(head).toMatch(/^HTTP\/1.1 200 OK/);
+    const length = Number(/content-length: (\d+)/i.exec(head)![1]);
+    answers.push(JSON.parse(bytes.toString('utf8', headEnd + 4, headEnd + 4 + length)) as SelectionAnswer);
+    at = headEnd + 4 + length;
+  }
+  return answers;
+}
+
+/** A client that reads nothing until it is let; `requests` are pipelined. */
+function slowReader(requests: number) {
+  const { hostname, port } = new URL(server.url);
+  const socket: Socket = connect({ host: hostname, port: Number(port) });
+  socket.pause();
+  socket.write(REQUEST.repeat(requests));
+  const chunks: Buffer[] = [];
+  socket.on('data', chunk => chunks.push(chunk));
+  return { socket, bytes: () => Buffer.concat(chunks) };
+}
+
+test('answers that wait for slow readers stay whole while thousands of others are served', async () => {
+  const perReader = 400;
+  const { buffers, counters } = server.context;
+  // The data listener pauses to be asked when what waits is large, so not all of these are computed at once.
+  const readers = Array.from({ length: 12 }, () => slowReader(perReader));
+  for (const { socket } of readers) socket.pause();
+  await until('answers wait', () => buffers.waitingBytes > 0);
+  const before = counters.ways().inPlace;
+  for (let i = 0; i < 1_500; i++) {
+    const answer = await server.call('/v1/selection?count=110');
+    expect(answer.status).toBe(200);
+  }
+  expect(counters.ways().inPlace).toBeGreaterThanOrEqual(before + 1_500);
+  expect(buffers.waitingBytes).toBeGreaterThan(0);
+  for (const { socket } of readers) socket.resume();
+  const seen = new Set<string>();
+  for (const { socket, bytes } of readers) {
+    await until('a slow reader has everything', () => countAnswers(bytes()) === perReader);
+    socket.destroy();
+    for (const { nodes } of parseAnswers(bytes())) {
+      expect(nodes).toHaveLength(300);
+      for (const node of nodes) expect(known.has(`${node.id} ${node.ip} ${node.port}`)).toBe(true);
+      seen.add(nodes.map(node => node.id).join());
+    }
+  }
+  // Two equal answers would be one buffer sent twice.
+  expect(seen.size).toBe(readers.length * perReader);
+  await until('nothing waits any more', () => buffers.waitingBytes === 0);
+});
+
+function countAnswers(bytes: Buffer): number {
+  let count = 0;
+  let at = bytes.indexOf(']}');
+  while (at >= 0) {
+    count++;
+    at = bytes.indexOf(']}', at + 2);
+  }
+  return count;
+}
+
+test('buffers of connections that break off are taken back', async () => {
+  const readers = Array.from({ length: 8 }, () => slowReader(300));
+  for (const { socket } of readers) socket.pause();
+  await until('answers wait', () => server.context.buffers.waitingBytes > 0);
+  for (const { socket } of readers) socket.destroy();
+  await until('nothing waits any more', () => server.context.buffers.waitingBytes === 0);
+});
+
+test('take refuses beyond its limit and gives buffers of the asked size', () => {
+  const buffers = new AnswerBuffers(100_000);
+  expect(buffers.take(1)).toHaveLength(32_768);
+  expect(buffers.take(32_769)).toHaveLength(65_536);
+  expect(() => buffers.take(100_001)).toThrow(/slow readers/);
+  const buffer = buffers.take(10);
+  buffers.giveBack(buffer);
+  expect(buffers.take(20)).toBe(buffer);
+});
