@@ -1,0 +1,89 @@
+/**
+ * Questions: how long does a load take, and where does the time go? Do readers notice generations that are
+ * published back to back? Does memory grow with publishes? Workload: relay rows, repeated, out of a CSV file.
+ * Run: npm run bench:refresh [-- --json] [--toy] [--large] [--only stages|latency|memory] [--save]
+ */
+import { fork } from 'node:child_process';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { environment } from './harness/environment.ts';
+import { type BenchOptions, benchOptions } from './harness/options.ts';
+import { temporaryFolder, writeRelayFile } from './harness/population.ts';
+import { type BenchResult, emit, rounded, withRatios } from './harness/result.ts';
+import { latencyResults } from './refresh/latency.ts';
+import type { MemoryMark } from './refresh/memory.ts';
+import { stageResults } from './refresh/stages.ts';
+
+const MEMORY_URL = new URL('./refresh/memory.ts', import.meta.url);
+const MIB = 1_048_576;
+/** The last mark may be so much above that of ten publishes before it counts as growth. */
+const FLAT_RATIO_MAX = 1.1;
+const FLAT_FROM_PUBLISHES = 10;
+
+const LOADS = [
+  { rows: 10_000, loads: 20 },
+  { rows: 100_000, loads: 10 },
+  { rows: 1_000_000, loads: 3 },
+];
+const TOY_LOADS = [{ rows: 2_000, loads: 2 }];
+
+const LATENCY = { rows: 100_000, samples: 200_000, rounds: 5 };
+const TOY_LATENCY = { rows: 2_000, samples: 2_000, rounds: 1 };
+
+const MEMORY = { rows: 100_000, publishes: 100 };
+const LARGE_MEMORY = { rows: 100_000, publishes: 1_000 };
+const TOY_MEMORY = { rows: 2_000, publishes: 12 };
+
+async function memoryResults(folder: string, rows: number, publishes: number): Promise<BenchResult[]> {
+  const path = join(folder, `memory-${rows}.csv`);
+  await writeRelayFile(path, rows);
+  const marks = await memoryMarks(path, publishes);
+  const base = marks.find(mark => mark.publishes === FLAT_FROM_PUBLISHES) ?? marks[0];
+  return marks.map(({ publishes: count, residentBytes }) => {
+    const ratio = residentBytes / (base?.residentBytes ?? residentBytes);
+    return {
+      name: `resident memory after ${count} publishes of ${rows}`,
+      resident_mib: rounded(residentBytes / MIB),
+      against_tenth: Math.round(ratio * 1000) / 1000,
+      ...(count > FLAT_FROM_PUBLISHES ? { flat: ratio <= FLAT_RATIO_MAX ? 'yes' : 'no' } : {}),
+    };
+  });
+}
+
+async function memoryMarks(path: string, publishes: number): Promise<MemoryMark[]> {
+  const marks: MemoryMark[] = [];
+  const child = fork(fileURLToPath(MEMORY_URL), [path, String(publishes)]);
+  child.on('message', message => marks.push(message as MemoryMark));
+  const code = await new Promise<number | null>(resolve => child.once('exit', resolve));
+  if (code !== 0) throw new Error(`the memory bench ended with code ${code}`);
+  return marks;
+}
+
+async function run(folder: string, options: BenchOptions): Promise<BenchResult[]> {
+  const { toy, large } = options;
+  const wanted = (part: string) => part.includes(options.only);
+  const results: BenchResult[] = [];
+  if (wanted('stages')) {
+    for (const { rows, loads } of toy ? TOY_LOADS : LOADS)
+      results.push(...(await stageResults(folder, rows, loads)));
+  }
+  if (wanted('latency')) results.push(...(await latencyResults(folder, toy ? TOY_LATENCY : LATENCY)));
+  if (wanted('memory')) {
+    const { rows, publishes } = toy ? TOY_MEMORY : large ? LARGE_MEMORY : MEMORY;
+    results.push(...(await memoryResults(folder, rows, publishes)));
+  }
+  return results;
+}
+
+async function main(options: BenchOptions): Promise<void> {
+  const folder = temporaryFolder();
+  try {
+    const about = environment(options.toy, {});
+    const results = await run(folder.path, options);
+    emit('refresh', { environment: about, results: withRatios(results) }, options);
+  } finally {
+    folder.remove();
+  }
+}
+
+await main(benchOptions());

@@ -1,0 +1,149 @@
+/** The cases of `select.bench.ts`, in groups that are measured one after the other. */
+
+import { RECORD_BYTES } from '../../native-layout/node-record.ts';
+import type { Cache, SelectionRequest } from '../../src/index.ts';
+import { encodedBytesMax } from '../../src/index.ts';
+import type { BenchCase } from '../harness/measure.ts';
+import { copyBytes, copyRecords } from './floors.ts';
+import { type Blocked, byRejection, bySampleSize, byShuffle, networkOf, type PlainPools } from './peers.ts';
+
+export const COUNT = 110;
+export const NEW_COUNT = 5;
+const COUNTS = [1, 3, 10, 35, 110, 1_000];
+const EXCLUDED = 90;
+const HELD = 80;
+
+const REQUEST: SelectionRequest = { count: COUNT, newFraction: NEW_COUNT / COUNT };
+
+/** The question of the bench: one answer, all ways to get it. */
+export function answerCases(cache: Cache, pools: PlainPools): BenchCase[] {
+  const json = new Uint8Array(encodedBytesMax('json', COUNT));
+  const messagePack = new Uint8Array(encodedBytesMax('messagepack', COUNT));
+  const records = new Uint8Array(COUNT * RECORD_BYTES);
+  const jsonBytes = cache.selectEncoded('json', REQUEST, json).bytes;
+  const messagePackBytes = cache.selectEncoded('messagepack', REQUEST, messagePack).bytes;
+  const rows = pools.vetted.length + pools.fresh.length;
+  const floor = `floor: copy ${COUNT} random records`;
+  const jsonFloor = 'floor: copy the bytes of the JSON';
+  return [
+    { name: floor, run: copyRecords(rows, COUNT), details: { bytes: COUNT * RECORD_BYTES } },
+    {
+      name: 'objects: rejection, Set of networks',
+      floor,
+      run: () => byRejection(pools, COUNT, NEW_COUNT).length,
+    },
+    {
+      name: 'objects: shuffle all, then filter',
+      floor,
+      run: () => byShuffle(pools, COUNT, NEW_COUNT).length,
+    },
+    {
+      name: 'objects: sampleSize as lodash, then filter',
+      floor,
+      run: () => bySampleSize(pools, COUNT, NEW_COUNT).length,
+    },
+    { name: 'sortition: select', floor, run: () => cache.select(REQUEST).length },
+    { name: 'sortition: select, all nodes read as objects', floor, run: () => readAll(cache) },
+    { name: 'sortition: records', floor, run: () => cache.selectRecords(REQUEST, records).bytes },
+    { name: jsonFloor, run: copyBytes(jsonBytes), details: { bytes: jsonBytes } },
+    {
+      name: 'sortition: JSON',
+      floor: jsonFloor,
+      run: () => cache.selectEncoded('json', REQUEST, json).bytes,
+      details: { bytes: jsonBytes },
+    },
+    {
+      name: 'sortition: MessagePack',
+      floor: jsonFloor,
+      run: () => cache.selectEncoded('messagepack', REQUEST, messagePack).bytes,
+      details: { bytes: messagePackBytes },
+    },
+    {
+      name: 'objects: rejection, then JSON.stringify',
+      floor: jsonFloor,
+      run: () => JSON.stringify(byRejection(pools, COUNT, NEW_COUNT)).length,
+    },
+  ];
+}
+
+function readAll(cache: Cache): number {
+  let sum = 0;
+  for (const { id, ip, port } of cache.select(REQUEST).nodes) sum += id.length + ip.length + port;
+  return sum;
+}
+
+/** The same with ids that must not come back: `exclude` and `held`. */
+export function blockedCases(cache: Cache, pools: PlainPools): BenchCase[] {
+  const all = [...pools.vetted, ...pools.fresh];
+  const exclude = all.filter((_, i) => i % 97 === 1).slice(0, EXCLUDED);
+  const held = all.filter((_, i) => i % 89 === 2).slice(0, HELD);
+  const ids = { exclude: exclude.map(node => node.id), held: held.map(node => node.id) };
+  const bytes = {
+    exclude: ids.exclude.map(id => new Uint8Array(Buffer.from(id, 'hex'))),
+    held: ids.held.map(id => new Uint8Array(Buffer.from(id, 'hex'))),
+  };
+  const blocked = (): Blocked => ({
+    ids: new Set([...ids.exclude, ...ids.held]),
+    networks: new Set(held.map(node => networkOf(node.ip))),
+  });
+  const suffix = `exclude ${exclude.length}, held ${held.length}`;
+  const floor = 'sortition: select again';
+  return [
+    { name: floor, run: () => cache.select(REQUEST).length },
+    {
+      name: `objects: rejection, ${suffix}`,
+      floor,
+      run: () => byRejection(pools, COUNT, NEW_COUNT, blocked()).length,
+    },
+    {
+      name: `sortition: select, ${suffix}, as text`,
+      floor,
+      run: () => cache.select({ ...REQUEST, ...ids }).length,
+    },
+    {
+      name: `sortition: select, ${suffix}, as bytes`,
+      floor,
+      run: () => cache.select({ ...REQUEST, ...bytes }).length,
+    },
+  ];
+}
+
+/** One to a thousand picks: what a call costs, and what a pick costs. */
+export function countCases(cache: Cache): BenchCase[] {
+  return COUNTS.flatMap(count => {
+    const request = { count };
+    const target = new Uint8Array(encodedBytesMax('json', count));
+    const floor = `floor: copy ${count} random records, any count`;
+    return [
+      { name: floor, run: copyRecords(10_000, count) },
+      { name: `sortition: select, count ${count}`, floor, run: () => cache.select(request).length },
+      {
+        name: `sortition: JSON, count ${count}`,
+        floor,
+        run: () => cache.selectEncoded('json', request, target).bytes,
+      },
+    ];
+  });
+}
+
+/** The same answer out of more and more nodes. */
+export function sizeCases(cache: Cache, rows: number, pools: PlainPools | undefined): BenchCase[] {
+  const json = new Uint8Array(encodedBytesMax('json', COUNT));
+  const records = new Uint8Array(COUNT * RECORD_BYTES);
+  const floor = `floor: copy ${COUNT} random records of ${rows}`;
+  const of = `of ${rows}`;
+  const cases: BenchCase[] = [
+    { name: floor, run: copyRecords(rows, COUNT) },
+    { name: `sortition: select ${of}`, floor, run: () => cache.select(REQUEST).length },
+    { name: `sortition: records ${of}`, floor, run: () => cache.selectRecords(REQUEST, records).bytes },
+    { name: `sortition: JSON ${of}`, floor, run: () => cache.selectEncoded('json', REQUEST, json).bytes },
+  ];
+  if (pools !== undefined) {
+    cases.push({
+      name: `objects: rejection ${of}`,
+      floor,
+      run: () => byRejection(pools, COUNT, NEW_COUNT).length,
+    });
+  }
+  return cases;
+}

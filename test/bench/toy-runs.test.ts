@@ -1,0 +1,65 @@
+/** Every bench runs at toy size, so that none of them can rot. What they measure then means nothing. */
+import { execFile } from 'node:child_process';
+import { resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import type { BenchReport, BenchResult } from '../../bench/harness/result.ts';
+
+const FOLDER = resolve(import.meta.dirname, '../../bench');
+
+async function toyRun(bench: string): Promise<BenchReport> {
+  const args = [resolve(FOLDER, `${bench}.bench.ts`), '--toy', '--json'];
+  const { stdout } = await promisify(execFile)(process.execPath, args);
+  return JSON.parse(stdout) as BenchReport;
+}
+
+function named(report: BenchReport, part: string): BenchResult {
+  const found = report.results.find(result => result.name.includes(part));
+  if (found === undefined) throw new Error(`no result has "${part}" in its name`);
+  return found;
+}
+
+function expectWhole(report: BenchReport): void {
+  expect(report.environment).toMatchObject({ node: process.version, toy: true });
+  const names = report.results.map(result => result.name);
+  expect(new Set(names).size).toBe(names.length);
+  for (const result of report.results) {
+    if (result.floor === undefined) continue;
+    expect(names).toContain(result.floor);
+    expect(result.ratio, result.name).toBeGreaterThan(0);
+  }
+}
+
+describe('benches at toy size', () => {
+  it('bench:select compares ours with plain JavaScript and with the floor', async () => {
+    const report = await toyRun('select');
+    expectWhole(report);
+    for (const name of [
+      'objects: shuffle',
+      'as lodash',
+      'sortition: select',
+      'sortition: JSON, count 1000',
+    ]) {
+      expect(named(report, name)).toMatchObject({ p50_us: expect.any(Number), p99_us: expect.any(Number) });
+    }
+  });
+
+  it('bench:refresh shows stages, latencies beside an empty loop, and memory', async () => {
+    const report = await toyRun('refresh');
+    expectWhole(report);
+    expect(named(report, 'validate').ns_per_row).toBeGreaterThan(0);
+    expect(named(report, 'select, generations back to back').publishes).toBeGreaterThan(0);
+    expect(named(report, 'empty loop').p999_us).toBeGreaterThan(0);
+    expect(named(report, 'after 12 publishes').resident_mib).toBeGreaterThan(0);
+  });
+
+  it('bench:http gets right answers from every server', async () => {
+    const report = await toyRun('http');
+    expectWhole(report);
+    expect(report.results).toHaveLength(10);
+    for (const result of report.results) {
+      expect(result.requests_per_second, result.name).toBeGreaterThan(0);
+      expect(result.failures, result.name).toBe(0);
+    }
+  });
+});
