@@ -357,3 +357,25 @@ describe('these rules', () => {
     ]);
   });
 });
+
+describe('the lock file', () => {
+  interface LockEntry {
+    readonly version?: string;
+    readonly resolved?: string;
+    readonly optionalDependencies?: Readonly<Record<string, string>>;
+  }
+  const { packages } = JSON.parse(readFileSync(resolve(ROOT, 'package-lock.json'), 'utf8')) as {
+    packages: Record<string, LockEntry>;
+  };
+
+  test('has an entry for every optional dependency, also of other platforms: npm ci asks for them', () => {
+    const missing = Object.values(packages)
+      .flatMap(entry => Object.keys(entry.optionalDependencies ?? {}))
+      .filter(name => packages[`node_modules/${name}`]?.version === undefined);
+    expect(missing).toEqual([]);
+  });
+
+  test('names no registry', () => {
+    expect(Object.values(packages).filter(entry => entry.resolved !== undefined)).toEqual([]);
+  });
+});
