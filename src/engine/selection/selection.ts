@@ -9,7 +9,6 @@
  * Fisher-Yates walk over all of them when many are, or when rejection has used up its tries: no request
  * loops.
  */
-import { POOL_NEW, POOL_VETTED } from '../../../native-layout/node-record.ts';
 import { ATTRIBUTE_VALUES_MAX } from '../../../native-layout/snapshot-header.ts';
 import type { CandidateSet, Snapshot } from '../snapshot/snapshot.ts';
 import { NumberSet } from './number-set.ts';
@@ -346,9 +345,4 @@ export class Selector {
     const ordered = [...picked.filter(row => row < vettedCount), ...picked.filter(row => row >= vettedCount)];
     this.picks.set(ordered);
   }
-}
-
-/** The pool of a row: rows are sorted by pool. */
-export function poolOf(row: number, vettedCount: number): typeof POOL_VETTED | typeof POOL_NEW {
-  return row < vettedCount ? POOL_VETTED : POOL_NEW;
 }

@@ -1,7 +1,5 @@
 /** A node as a source delivers it: the input of the snapshot builder. Nothing in it is trusted yet. */
 
-export const ID_BYTES = 32;
-
 export interface NodeRow {
   /** 32 bytes, or 64 hexadecimal digits. */
   readonly id: Uint8Array | string;
