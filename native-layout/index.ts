@@ -1,7 +1,7 @@
 /** The layout as other programs import it (`sortition/layout`): declarations only. */
-export * from './address-cell.ts';
 export * from './control-block.ts';
 export * from './node-record.ts';
 export * from './snapshot-header.ts';
 export * from './snapshot-layout.ts';
+export * from './snapshot-row.ts';
 export * from './snapshot-views.ts';

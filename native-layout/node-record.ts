@@ -14,6 +14,9 @@ export const RECORD_ADDRESS_WORD = 8;
 /** Port in the low half, pool in the third byte. */
 export const RECORD_TAIL_WORD = 12;
 
+/** Bytes 8 to 11 of the address of IPv4, 0 0 255 255, as a word. */
+export const RECORD_MAPPED_WORD = 0xffff_0000;
+
 export const POOL_VETTED = 1;
 export const POOL_NEW = 2;
 export const POOL_INELIGIBLE = 3;

@@ -8,7 +8,7 @@
 export const SNAPSHOT_MAGIC = 0x54524f53;
 
 /** See the ledger in README.md. Any change of a byte's meaning raises it. */
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 
 export const HEADER_WORD = {
   MAGIC: 0,

@@ -1,13 +1,25 @@
 /**
  * Where the columns of a snapshot stand: one running offset over one list of columns, for a slot (extents =
- * capacity) and for a file (extents = counts) alike. Columns start at multiples of 16 bytes.
+ * capacity) and for a file (extents = counts) alike. Columns start at multiples of 64 bytes, so that a row is
+ * a cache line.
  */
-import { CELL_BYTES, WIDE_ADDRESS_BYTES } from './address-cell.ts';
 import { ATTRIBUTES_MAX, HEADER_BYTES, SETS_MAX } from './snapshot-header.ts';
+import { ROW_BYTES, WIDE_ADDRESS_BYTES } from './snapshot-row.ts';
 
-export const COLUMN_ALIGNMENT_BYTES = 16;
-export const ID_BYTES = 32;
-export const ADDRESS_BYTES = 16;
+export const COLUMN_ALIGNMENT_BYTES = 64;
+/** An attribute's code. */
+export const CODE_BYTES = 2;
+/** An entry of the id index, and of a candidate set's row list: a row's number, plus one in the index. */
+export const ENTRY_BYTES = 4;
+
+/**
+ * A group of a candidate set: its first position, then its key (network number or attribute code). One
+ * closing pair follows the groups of a set: the number of positions, and zero.
+ */
+export const GROUP_BYTES = 8;
+export const GROUP_WORDS = GROUP_BYTES / 4;
+export const GROUP_START_WORD = 0;
+export const GROUP_KEY_WORD = 1;
 
 /** Elements of each kind that a layout has room for. */
 export interface SnapshotExtents {
@@ -34,16 +46,12 @@ export interface ColumnPlace {
 
 export interface SetPlaces {
   readonly rows: ColumnPlace;
-  readonly groupStarts: ColumnPlace;
-  readonly groupKeys: ColumnPlace;
+  readonly groups: ColumnPlace;
 }
 
 export interface SnapshotLayout {
   readonly extents: SnapshotExtents;
-  readonly id: ColumnPlace;
-  readonly address: ColumnPlace;
-  readonly cell: ColumnPlace;
-  readonly network: ColumnPlace;
+  readonly row: ColumnPlace;
   /** One column an attribute: codes of its dictionary. */
   readonly attributes: readonly ColumnPlace[];
   readonly idIndex: ColumnPlace;
@@ -80,29 +88,21 @@ export function snapshotLayout(extents: SnapshotExtents): SnapshotLayout {
     byteOffset = alignColumn(byteOffset + column.byteLength);
     return column;
   };
-  const rows = extents.rows;
-  const id = place('id', ID_BYTES, rows);
-  const address = place('address', ADDRESS_BYTES, rows);
-  const cell = place('cell', CELL_BYTES, rows);
-  const network = place('network', 4, rows);
+  const row = place('row', ROW_BYTES, extents.rows);
   const attributes: ColumnPlace[] = [];
   for (let number = 0; number < extents.attributes; number++) {
-    attributes.push(place(`attribute ${number}`, 2, rows));
+    attributes.push(place(`attribute ${number}`, CODE_BYTES, extents.rows));
   }
-  const idIndex = place('idIndex', 4, extents.indexEntries);
+  const idIndex = place('idIndex', ENTRY_BYTES, extents.indexEntries);
   const wideAddress = place('wideAddress', WIDE_ADDRESS_BYTES, extents.wideAddresses);
   const description = place('description', 1, extents.descriptionBytes);
   const sets = extents.sets.map((set, number) => ({
-    rows: place(`set ${number} rows`, 4, set.listed),
-    groupStarts: place(`set ${number} groupStarts`, 4, set.groups + 1),
-    groupKeys: place(`set ${number} groupKeys`, 4, set.groups),
+    rows: place(`set ${number} rows`, ENTRY_BYTES, set.listed),
+    groups: place(`set ${number} groups`, GROUP_BYTES, set.groups + 1),
   }));
   return {
     extents,
-    id,
-    address,
-    cell,
-    network,
+    row,
     attributes,
     idIndex,
     wideAddress,

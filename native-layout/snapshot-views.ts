@@ -11,7 +11,12 @@ import {
   SNAPSHOT_MAGIC,
   setEntryWord,
 } from './snapshot-header.ts';
-import type { ColumnPlace, SnapshotExtents, SnapshotLayout } from './snapshot-layout.ts';
+import {
+  CODE_BYTES,
+  type ColumnPlace,
+  type SnapshotExtents,
+  type SnapshotLayout,
+} from './snapshot-layout.ts';
 
 if (new Uint8Array(new Uint32Array([1]).buffer)[0] !== 1) {
   throw new Error('sortition reads and writes little-endian memory; this machine is big-endian');
@@ -20,10 +25,8 @@ if (new Uint8Array(new Uint32Array([1]).buffer)[0] !== 1) {
 export interface SetViews {
   /** Row of each position; empty for an identity set. */
   readonly rows: Uint32Array;
-  /** First position of each group, and one past the last position. */
-  readonly groupStarts: Uint32Array;
-  /** Network number, or attribute code, of each group. */
-  readonly groupKeys: Uint32Array;
+  /** First position and key of each group, by turns; then the closing pair. */
+  readonly groups: Uint32Array;
 }
 
 export interface SnapshotViews {
@@ -32,23 +35,18 @@ export interface SnapshotViews {
   readonly header: Uint32Array;
   /** The header again, for its two clock readings: index = word / 2. */
   readonly headerFloats: Float64Array;
-  /** Eight words a row. */
-  readonly idWords: Uint32Array;
-  /** The same as four 64-bit integers a row. */
-  readonly idLongs: BigInt64Array;
-  /** Four words a row, network byte order inside. */
-  readonly addressWords: Uint32Array;
-  readonly addressLongs: BigInt64Array;
-  /** Six words a row: see address-cell.ts. */
-  readonly cellWords: Uint32Array;
-  readonly cellBytes: Uint8Array;
-  readonly cellLongs: BigInt64Array;
-  readonly networks: Uint32Array;
+  /** Sixteen words a row: see snapshot-row.ts. */
+  readonly rowWords: Uint32Array;
+  readonly rowBytes: Uint8Array;
+  /** The same as eight 64-bit integers a row. */
+  readonly rowLongs: BigInt64Array;
   /** `attributeCodes[attribute][row]`; 0: the row has no value. */
   readonly attributeCodes: readonly Uint16Array[];
   /** Row plus one, or 0 for an empty entry. */
   readonly idIndex: Uint32Array;
+  /** 64 bytes an IPv6 row: see snapshot-row.ts. */
   readonly wideAddressBytes: Uint8Array;
+  readonly wideAddressLongs: BigInt64Array;
   readonly description: Uint8Array;
   readonly sets: readonly SetViews[];
 }
@@ -68,25 +66,17 @@ export function snapshotViews(buffer: ArrayBufferLike, layout: SnapshotLayout): 
     buffer,
     header: new Uint32Array(buffer, 0, HEADER_WORDS),
     headerFloats: new Float64Array(buffer, 0, DESCRIBING_WORDS / 2),
-    idWords: words(layout.id),
-    idLongs: longs(layout.id),
-    addressWords: words(layout.address),
-    addressLongs: longs(layout.address),
-    cellWords: words(layout.cell),
-    cellBytes: bytes(layout.cell),
-    cellLongs: longs(layout.cell),
-    networks: words(layout.network),
+    rowWords: words(layout.row),
+    rowBytes: bytes(layout.row),
+    rowLongs: longs(layout.row),
     attributeCodes: layout.attributes.map(
-      column => new Uint16Array(buffer, column.byteOffset, column.byteLength / 2),
+      column => new Uint16Array(buffer, column.byteOffset, column.byteLength / CODE_BYTES),
     ),
     idIndex: words(layout.idIndex),
     wideAddressBytes: bytes(layout.wideAddress),
+    wideAddressLongs: longs(layout.wideAddress),
     description: bytes(layout.description),
-    sets: layout.sets.map(set => ({
-      rows: words(set.rows),
-      groupStarts: words(set.groupStarts),
-      groupKeys: words(set.groupKeys),
-    })),
+    sets: layout.sets.map(set => ({ rows: words(set.rows), groups: words(set.groups) })),
   };
 }
 

@@ -3,19 +3,20 @@
  * Synchronous and without I/O; belongs to one thread. Every call works on one whole generation (I1) and
  * leaves nothing of shared memory behind in what it returns.
  */
+
+import { DISTINCT_NETWORK } from '../../native-layout/kernel-memory.ts';
 import { RECORD_BYTES } from '../../native-layout/node-record.ts';
 import { HEADER_WORDS } from '../../native-layout/snapshot-header.ts';
 import type { SnapshotLayout } from '../../native-layout/snapshot-layout.ts';
 import { headerProblem, snapshotViews } from '../../native-layout/snapshot-views.ts';
-import { encodedBytesMax, encoderOf } from './encoding/encode.ts';
-import { encodeRecords } from './encoding/encode-records.ts';
+import { encodedBytesMax } from './encoding/encode.ts';
 import { CacheError } from './errors.ts';
+import type { Kernel, KernelKind } from './kernel/kernel.ts';
 import { DEFAULT_PLACEMENT } from './placement/placement.ts';
 import type { DistinctRule, PlacementPlan, PlannedPlacement } from './placement/placement-plan.ts';
 import { type Lease, NO_SLOT } from './publication.ts';
-import type { Random } from './selection/random.ts';
-import { RecordSlab, recordMemory } from './selection/record-slab.ts';
-import { DISTINCT_NETWORK, type Draw, Selector } from './selection/selection.ts';
+import { RecordSlab } from './selection/record-slab.ts';
+import type { Draw } from './selection/selection.ts';
 import {
   checkLookup,
   checkRequest,
@@ -34,8 +35,7 @@ import type {
   Shortage,
 } from './selection/selection-types.ts';
 import { shortageOf } from './selection/shortage.ts';
-import { findRow, NO_ROW } from './snapshot/id-index.ts';
-import { bytesOf, ID_WORDS, nodeIdText, parseNodeId } from './snapshot/node-id.ts';
+import { NO_ROW } from './snapshot/id-index.ts';
 import { digestMatches, Snapshot } from './snapshot/snapshot.ts';
 
 export interface ReaderOptions {
@@ -44,7 +44,8 @@ export interface ReaderOptions {
   readonly layout: SnapshotLayout;
   readonly plan: PlacementPlan;
   readonly limits: SelectionLimits;
-  readonly random: Random;
+  /** Of this reader alone. */
+  readonly kernel: Kernel;
   /** Milliseconds on the machine's monotonic clock, the clock that snapshots are stamped with. */
   readonly now: () => number;
 }
@@ -57,19 +58,19 @@ export class Reader {
   readonly #defaultPlacement: PlannedPlacement;
   readonly #limits: SelectionLimits;
   readonly #now: () => number;
-  readonly #selector: Selector;
+  readonly #kernel: Kernel;
   readonly #slab = new RecordSlab();
   readonly #snapshots: (Snapshot | undefined)[];
   #snapshot: Snapshot | undefined;
   /** Moves of the lease that `#snapshot` belongs to. */
   #moves = 0;
-  /** Where an id is parsed before it is looked up. */
-  readonly #idWords = new Uint32Array(ID_WORDS);
-  readonly #idBytes = bytesOf(this.#idWords);
+  /** The request of the call that is under way, and how many ids it has. */
   readonly #draw: Draw;
+  #excludedIds = 0;
+  #heldIds = 0;
 
   constructor(options: ReaderOptions) {
-    const { lease, slots, layout, plan, limits, random, now } = options;
+    const { lease, slots, layout, plan, limits, kernel, now } = options;
     this.#lease = lease;
     this.#slots = slots;
     this.#layout = layout;
@@ -78,7 +79,7 @@ export class Reader {
     this.#limits = limits;
     this.#now = now;
     this.#snapshots = slots.map(() => undefined);
-    this.#selector = new Selector(random, limits.countMax, limits.idsMax);
+    this.#kernel = kernel;
     this.#draw = {
       count: 0,
       newFraction: 0,
@@ -88,10 +89,6 @@ export class Reader {
       distinct: DISTINCT_NETWORK,
       set: 0,
       attribute: 0,
-      excludedRows: new Uint32Array(limits.idsMax),
-      excludedCount: 0,
-      heldRows: new Uint32Array(limits.idsMax),
-      heldCount: 0,
     };
   }
 
@@ -114,72 +111,71 @@ export class Reader {
     }
   }
 
+  /** Who does the work on bytes. */
+  get kernelKind(): KernelKind {
+    return this.#kernel.kind;
+  }
+
   select(request: SelectionRequest): Selection {
     checkRequest(request, this.#limits);
-    const snapshot = this.#pick(request);
-    const { picks, pickCount } = this.#selector;
-    const start = this.#slab.take(pickCount * RECORD_BYTES);
+    const snapshot = this.#current();
+    const found = this.#pick(request);
+    const start = this.#slab.take(found * RECORD_BYTES);
     const records = this.#slab.memory;
-    encodeRecords(snapshot, picks, pickCount, records.view, start);
+    this.#kernel.records(records.bytes, start);
     const head = {
       generation: snapshot.generation,
       ageMs: this.#ageOf(snapshot),
-      shortage: this.#shortage(snapshot),
+      shortage: this.#shortage(snapshot, found),
     };
-    return new Selection(head, records, start, pickCount);
+    return new Selection(head, records, start, found);
   }
 
   /** `target` has at least `encodedBytesMax(format, count)` bytes; RangeError otherwise. */
   selectEncoded(format: EncodedFormat, request: SelectionRequest, target: Uint8Array): EncodedSelection {
     checkRequest(request, this.#limits);
     checkRoom(target, encodedBytesMax(format, request.count ?? DEFAULT_COUNT));
-    const snapshot = this.#pick(request);
-    const { picks, pickCount } = this.#selector;
-    const view = new DataView(target.buffer, target.byteOffset, target.byteLength);
-    const bytes = encoderOf(format)(snapshot, picks, pickCount, this.#ageOf(snapshot), target, view);
-    return this.#encoded(snapshot, bytes);
+    const snapshot = this.#current();
+    const found = this.#pick(request);
+    const bytes = this.#kernel.encode(format, this.#ageOf(snapshot), target);
+    return this.#encoded(snapshot, found, bytes);
   }
 
-  /**
-   * `target` begins at a multiple of 4 bytes and has at least `count` × RECORD_BYTES; RangeError otherwise.
-   */
+  /** `target` has at least `count` × RECORD_BYTES; RangeError otherwise. */
   selectRecords(request: SelectionRequest, target: Uint8Array): EncodedSelection {
     checkRequest(request, this.#limits);
     checkRoom(target, (request.count ?? DEFAULT_COUNT) * RECORD_BYTES);
-    const snapshot = this.#pick(request);
-    const { picks, pickCount } = this.#selector;
-    const view = new DataView(target.buffer, target.byteOffset, target.byteLength);
-    encodeRecords(snapshot, picks, pickCount, view, 0);
-    return this.#encoded(snapshot, pickCount * RECORD_BYTES);
+    const snapshot = this.#current();
+    const found = this.#pick(request);
+    this.#kernel.records(target, 0);
+    return this.#encoded(snapshot, found, found * RECORD_BYTES);
   }
 
   lookup(ids: readonly NodeId[]): LookupResult {
     checkLookup(ids, this.#limits);
     const snapshot = this.#current();
+    const kernel = this.#kernel;
+    kernel.lookup(this.#takeIds('ids', ids, 0));
     const nodes: (FoundNode | undefined)[] = [];
     const unknown: string[] = [];
-    const row = new Uint32Array(1);
-    const record = recordMemory(RECORD_BYTES);
+    const record = Buffer.allocUnsafeSlow(RECORD_BYTES);
     for (let i = 0; i < ids.length; i++) {
-      const found = this.#rowOf(snapshot, 'ids', ids, i);
-      if (found === NO_ROW) {
-        unknown.push(nodeIdText(this.#idWords, 0));
+      const row = kernel.foundRow(i);
+      if (row === NO_ROW) {
+        unknown.push(kernel.idText(i));
         nodes.push(undefined);
       } else {
-        row[0] = found;
-        encodeRecords(snapshot, row, 1, record.view, 0);
-        nodes.push(nodeOfRecord(record.bytes, 0));
+        kernel.record(row, record);
+        nodes.push(nodeOfRecord(record, 0));
       }
     }
     return { generation: snapshot.generation, ageMs: this.#ageOf(snapshot), nodes, unknown };
   }
 
-  /** Leases the current snapshot, resolves the request, which has been checked, and draws. */
-  #pick(request: SelectionRequest): Snapshot {
-    const snapshot = this.#current();
-    this.#resolve(snapshot, request);
-    this.#selector.select(snapshot, this.#draw);
-    return snapshot;
+  /** Resolves the request, which has been checked, and draws; returns the number of picks. */
+  #pick(request: SelectionRequest): number {
+    this.#resolve(request);
+    return this.#kernel.select(this.#draw, this.#excludedIds, this.#heldIds);
   }
 
   #current(): Snapshot {
@@ -207,10 +203,11 @@ export class Reader {
     this.#snapshots[slot] ??= new Snapshot(snapshotViews(buffer, this.#layout));
     const snapshot = this.#snapshots[slot];
     snapshot.takeCounts();
+    this.#kernel.open(slot, snapshot);
     return snapshot;
   }
 
-  #resolve(snapshot: Snapshot, request: SelectionRequest): void {
+  #resolve(request: SelectionRequest): void {
     const draw = this.#draw;
     const { placement: name, distinct, newFraction, exclude, held } = request;
     const placement = name === undefined ? this.#defaultPlacement : this.#placement(name);
@@ -223,9 +220,8 @@ export class Reader {
     draw.distinct = rule.kind;
     draw.set = rule.set;
     draw.attribute = rule.attribute;
-    draw.excludedCount =
-      exclude === undefined ? 0 : this.#rowsOf(snapshot, 'exclude', exclude, draw.excludedRows);
-    draw.heldCount = held === undefined ? 0 : this.#rowsOf(snapshot, 'held', held, draw.heldRows);
+    this.#excludedIds = exclude === undefined ? 0 : this.#takeIds('exclude', exclude, 0);
+    this.#heldIds = held === undefined ? 0 : this.#takeIds('held', held, this.#excludedIds);
   }
 
   #placement(name: string): PlannedPlacement {
@@ -237,37 +233,26 @@ export class Reader {
     });
   }
 
-  /** Writes the rows of the known ids to `out`; returns how many. */
-  #rowsOf(snapshot: Snapshot, field: string, ids: readonly NodeId[], out: Uint32Array): number {
-    let count = 0;
+  /** Hands the ids to the kernel, from number `first` on; returns how many. */
+  #takeIds(field: string, ids: readonly NodeId[], first: number): number {
     for (let i = 0; i < ids.length; i++) {
-      const row = this.#rowOf(snapshot, field, ids, i);
-      if (row !== NO_ROW) out[count++] = row;
+      if (!this.#kernel.takeId(first + i, ids[i])) throw invalidId(field, i, ids[i]);
     }
-    return count;
+    return ids.length;
   }
 
-  /** The row of `ids[i]`, or NO_ROW; leaves the id's words in the scratch. */
-  #rowOf(snapshot: Snapshot, field: string, ids: readonly NodeId[], i: number): number {
-    if (!parseNodeId(ids[i], this.#idBytes, 0)) throw invalidId(field, i, ids[i]);
-    const { idIndex, idWords } = snapshot.views;
-    return findRow(idIndex, snapshot.indexEntries, snapshot.indexKeys, idWords, this.#idWords, 0);
+  #shortage(snapshot: Snapshot, found: number): Shortage | undefined {
+    if (found === this.#draw.count) return undefined;
+    return shortageOf(snapshot, this.#draw, this.#kernel.outcome());
   }
 
-  #shortage(snapshot: Snapshot): Shortage | undefined {
-    if (this.#selector.pickCount === this.#draw.count) return undefined;
-    return shortageOf(snapshot, this.#draw, this.#selector);
-  }
-
-  #encoded(snapshot: Snapshot, bytes: number): EncodedSelection {
-    const { generation } = snapshot;
-    const found = this.#selector.pickCount;
+  #encoded(snapshot: Snapshot, found: number, bytes: number): EncodedSelection {
     return {
       bytes,
-      generation,
+      generation: snapshot.generation,
       found,
-      newFound: this.#selector.newPicked,
-      shortage: this.#shortage(snapshot),
+      newFound: this.#kernel.newFound(),
+      shortage: this.#shortage(snapshot, found),
     };
   }
 

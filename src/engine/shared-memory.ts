@@ -10,9 +10,25 @@ import { CacheError } from './errors.ts';
 import type { PlacementPlan } from './placement/placement-plan.ts';
 import { createControlBlock } from './publication.ts';
 
+/**
+ * A slot: the memory of a kernel, or a buffer where the kernel cannot run or the slot is too large for it.
+ */
+export type SlotMemory = WebAssembly.Memory | SharedArrayBuffer;
+
 export interface SharedMemory {
   readonly control: SharedArrayBuffer;
-  readonly slots: readonly SharedArrayBuffer[];
+  /** All of one kind. */
+  readonly slots: readonly SlotMemory[];
+}
+
+const PAGE_BYTES = 65_536;
+/** What 32-bit places reach. */
+const PAGES_MAX = 65_536;
+
+/** The bytes of a slot. */
+export function slotBuffer(slot: SlotMemory): SharedArrayBuffer {
+  // Reserved by `reserveMemory`, so a memory is shared.
+  return slot instanceof SharedArrayBuffer ? slot : (slot.buffer as SharedArrayBuffer);
 }
 
 /** The layout of a slot for `nodes` rows: every column at its largest. */
@@ -31,12 +47,18 @@ export function slotLayout(nodes: number, plan: PlacementPlan): SnapshotLayout {
 }
 
 /**
- * Reserves the memory for `readers` seats. Throws CAPACITY_EXCEEDED when the address space is not to be had.
+ * Reserves the memory for `readers` seats, for the kernel where `forKernel` is set and the slots are not
+ * beyond its reach. Throws CAPACITY_EXCEEDED when the address space is not to be had.
  */
-export function reserveMemory(layout: SnapshotLayout, readers: number): SharedMemory {
-  const slots: SharedArrayBuffer[] = [];
+export function reserveMemory(layout: SnapshotLayout, readers: number, forKernel: boolean): SharedMemory {
+  const pages = Math.ceil(layout.byteLength / PAGE_BYTES);
+  const reserve = () =>
+    forKernel && pages <= PAGES_MAX
+      ? new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
+      : new SharedArrayBuffer(layout.byteLength);
   try {
-    while (slots.length < slotCountFor(readers)) slots.push(new SharedArrayBuffer(layout.byteLength));
+    const slots = Array.from({ length: slotCountFor(readers) }, reserve);
+    return { control: createControlBlock(readers), slots };
   } catch (cause) {
     throw new CacheError(
       'CAPACITY_EXCEEDED',
@@ -45,5 +67,4 @@ export function reserveMemory(layout: SnapshotLayout, readers: number): SharedMe
       { cause, field: 'capacity.nodes' },
     );
   }
-  return { control: createControlBlock(readers), slots };
 }

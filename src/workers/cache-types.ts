@@ -15,7 +15,10 @@ import type { ReaderSettings } from './settings.ts';
 export interface CacheHandle {
   readonly kind: 'sortition-cache';
   readonly control: SharedArrayBuffer;
-  readonly slots: readonly SharedArrayBuffer[];
+  /** Shared memory, of the kind that this machine can have. */
+  readonly slots: readonly object[];
+  /** The compiled kernel, where there is one. */
+  readonly kernel: object | undefined;
   readonly settings: ReaderSettings;
 }
 

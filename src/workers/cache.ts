@@ -6,10 +6,11 @@ import { randomFillSync } from 'node:crypto';
 import { threadId, type Worker } from 'node:worker_threads';
 import { slotCountFor } from '../../native-layout/control-block.ts';
 import { CacheError } from '../engine/errors.ts';
+import { openKernel } from '../engine/kernel/open-kernel.ts';
 import { placementPlan } from '../engine/placement/placement-plan.ts';
 import { Lease, sharedControlWords } from '../engine/publication.ts';
 import { Reader } from '../engine/reader.ts';
-import { KEY_WORDS, Random } from '../engine/selection/random.ts';
+import { KEY_WORDS } from '../engine/selection/random.ts';
 import type { Selection } from '../engine/selection/selection-result.ts';
 import type {
   EncodedFormat,
@@ -18,10 +19,11 @@ import type {
   NodeId,
   SelectionRequest,
 } from '../engine/selection/selection-types.ts';
-import { reserveMemory, slotLayout } from '../engine/shared-memory.ts';
+import { reserveMemory, type SlotMemory, slotBuffer, slotLayout } from '../engine/shared-memory.ts';
 import type { CacheOptions } from './cache-options.ts';
 import type { Cache, CacheHandle, CacheReader } from './cache-types.ts';
 import { monotonicMs } from './clock.ts';
+import { compiledKernel } from './kernel-module.ts';
 import { Loader } from './loader.ts';
 import type { LoaderStatus, RefreshResult } from './messages.ts';
 import { type KeptSeats, keepSeats, leaveSeats, watchWorker } from './seat-keeper.ts';
@@ -44,9 +46,13 @@ export async function openCache(options: CacheOptions): Promise<Cache> {
   const load = loadSettings(options);
   const plan = placementPlan(reader);
   const description = await describeSource(options.source);
-  const memory = reserveMemory(slotLayout(reader.nodes, plan), reader.readers);
-  const handle: CacheHandle = { kind: HANDLE_KIND, ...memory, settings: reader };
-  const loader = new Loader({ ...memory, reader, load, source: options.source }, description);
+  const { module } = compiledKernel();
+  const memory = reserveMemory(slotLayout(reader.nodes, plan), reader.readers, module !== undefined);
+  const handle: CacheHandle = { kind: HANDLE_KIND, ...memory, kernel: module, settings: reader };
+  const loader = new Loader(
+    { control: memory.control, slots: memory.slots.map(slotBuffer), reader, load, source: options.source },
+    description,
+  );
   const cache = new OwnedCache(handle, loader);
   if (options.waitForFirstLoad !== false) await cache.firstLoad(options.readyTimeoutMs);
   return cache;
@@ -86,14 +92,19 @@ class AttachedCache implements CacheReader {
     const { words, seats } = sharedControlWords(handle.control);
     const plan = placementPlan(settings);
     const layout = slotLayout(settings.nodes, plan);
-    checkSlots(handle.slots, slotCountFor(seats), layout.byteLength);
+    const slots = checkedSlots(handle.slots, slotCountFor(seats), layout.byteLength);
+    const { limits } = settings;
+    const key = randomFillSync(new Uint32Array(KEY_WORDS));
+    const module = handle.kernel as WebAssembly.Module | undefined;
+    const kernel = openKernel({ module, slots, layout, limits, key });
+    const lease = Lease.claim(words, seats, threadId);
     this.#reader = new Reader({
-      lease: Lease.claim(words, seats, threadId),
-      slots: handle.slots,
+      lease,
+      slots: slots.map(slotBuffer),
       layout,
       plan,
-      limits: settings.limits,
-      random: new Random(randomFillSync(new Uint32Array(KEY_WORDS))),
+      limits,
+      kernel,
       now: monotonicMs,
     });
     this.#seat = { words, seats, release: () => this.#release() };
@@ -156,11 +167,14 @@ class AttachedCache implements CacheReader {
   }
 }
 
-/**
- * Throws LAYOUT_MISMATCH unless there are `count` slots of `bytes` bytes, as the settings beside them say.
- */
-function checkSlots(slots: readonly SharedArrayBuffer[], count: number, bytes: number): void {
-  if (slots.length === count && slots.every(slot => slot.byteLength === bytes)) return;
+/** The slots of a handle. Throws LAYOUT_MISMATCH unless there are `count`, of `bytes` bytes at least. */
+function checkedSlots(slots: readonly object[], count: number, bytes: number): readonly SlotMemory[] {
+  const memories = slots.filter(
+    slot => slot instanceof SharedArrayBuffer || slot instanceof WebAssembly.Memory,
+  );
+  if (memories.length === count && memories.every(slot => slotBuffer(slot).byteLength >= bytes)) {
+    return memories;
+  }
   throw new CacheError('LAYOUT_MISMATCH', `the handle does not have ${count} slots of ${bytes} bytes`);
 }
 

@@ -6,8 +6,9 @@ import { isIPv4, isIPv6 } from 'node:net';
 import fc from 'fast-check';
 import ipaddr from 'ipaddr.js';
 import { describe, expect, test } from 'vitest';
+import { ID_WORDS } from '../../native-layout/snapshot-row.ts';
 import { formatAddress, isIpv4, parseAddress } from '../../src/engine/address/address.ts';
-import { bytesOf, ID_WORDS, nodeIdText, parseNodeId } from '../../src/engine/snapshot/node-id.ts';
+import { bytesOf, nodeIdText, parseNodeId } from '../../src/engine/snapshot/node-id.ts';
 import { checkProperty } from '../support/property.ts';
 
 /** The 16 bytes of `text`, or `undefined` when it is refused. */

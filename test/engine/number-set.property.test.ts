@@ -2,9 +2,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { indexEntriesFor } from '../../native-layout/snapshot-header.ts';
+import { ID_WORDS, ROW_WORDS } from '../../native-layout/snapshot-row.ts';
 import { NumberSet } from '../../src/engine/selection/number-set.ts';
 import { findRow, indexKeys, insertRow, NO_ROW } from '../../src/engine/snapshot/id-index.ts';
-import { ID_WORDS } from '../../src/engine/snapshot/node-id.ts';
 import { checkProperty } from '../support/property.ts';
 
 const CAPACITY = 40;
@@ -61,12 +61,12 @@ test('the id index finds every id at its row, refuses a second one, and knows no
       (list, others, seed) => {
         const entries = indexEntriesFor(list.length);
         const index = new Uint32Array(entries);
-        const words = new Uint32Array(list.length * ID_WORDS);
+        const words = new Uint32Array(list.length * ROW_WORDS);
         const model = new Map<string, number>();
         const keys = indexKeys(seed);
         let rows = 0;
         for (const id of list) {
-          words.set(id, rows * ID_WORDS);
+          words.set(id, rows * ROW_WORDS);
           expect(insertRow(index, entries, keys, words, rows)).toBe(!model.has(id.join()));
           if (!model.has(id.join())) model.set(id.join(), rows++);
         }
@@ -83,14 +83,14 @@ test('the id index finds every id at its row, refuses a second one, and knows no
 test('no differences between ids meet in the index under every key', () => {
   // Flips that cancelled in an earlier hash, whatever its key: bit 31 of a word, bits 31 and 16 of the next.
   const id = new Uint32Array(ID_WORDS).fill(7);
-  const words = new Uint32Array(2 * ID_WORDS);
+  const words = new Uint32Array(2 * ROW_WORDS);
   const entries = indexEntriesFor(2);
   let met = 0;
   for (let seed = 0; seed < 1000; seed++) {
     words.set(id, 0);
-    words.set(id, ID_WORDS);
-    words[ID_WORDS] = words[ID_WORDS]! ^ 0x8000_0000;
-    words[ID_WORDS + 1] = words[ID_WORDS + 1]! ^ 0x8001_0000;
+    words.set(id, ROW_WORDS);
+    words[ROW_WORDS] = words[ROW_WORDS]! ^ 0x8000_0000;
+    words[ROW_WORDS + 1] = words[ROW_WORDS + 1]! ^ 0x8001_0000;
     const index = new Uint32Array(entries);
     insertRow(index, entries, indexKeys(seed), words, 0);
     const first = index.findIndex(entry => entry !== 0);

@@ -6,7 +6,6 @@ import { describe, expect, test } from 'vitest';
 import type { ControlWords } from '../../src/engine/publication.ts';
 import { Lease } from '../../src/engine/publication.ts';
 import { Reader } from '../../src/engine/reader.ts';
-import { KEY_WORDS, Random } from '../../src/engine/selection/random.ts';
 import { LocalCache } from '../support/local-cache.ts';
 import { ROWS_MAX, rowsOfGeneration, selfDescribingRows } from '../support/self-describing.ts';
 
@@ -23,7 +22,7 @@ class Interrupted {
   newest = 0;
 
   constructor() {
-    const { words, seats, memory, layout, plan } = this.cache;
+    const { words, seats, slots, layout, plan } = this.cache;
     const interrupted: ControlWords = {
       load: word => {
         this.interrupt();
@@ -37,11 +36,11 @@ class Interrupted {
     };
     this.reader = new Reader({
       lease: Lease.claim(interrupted, seats, 1),
-      slots: memory.slots,
+      slots,
       layout,
       plan,
       limits: LIMITS,
-      random: new Random(new Uint32Array(KEY_WORDS).fill(7)),
+      kernel: this.cache.kernel(7),
       now: () => {
         // Read between picking and encoding: a good moment for a generation to be replaced.
         this.interrupt();
@@ -183,8 +182,7 @@ describe('a reader', () => {
     const { snapshot } = cache.publish(selfDescribingRows(5));
     const reader = cache.reader();
     reader.verify();
-    const { cellWords } = snapshot.views;
-    cellWords[0]! ^= 1;
+    snapshot.views.rowWords[0]! ^= 1;
     expect(() => reader.verify()).toThrow(expect.objectContaining({ code: 'SNAPSHOT_CORRUPT' }));
   });
 });

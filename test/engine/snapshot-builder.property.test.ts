@@ -6,6 +6,8 @@ import fc from 'fast-check';
 import ipaddr from 'ipaddr.js';
 import { expect, test } from 'vitest';
 import { HEADER_WORD } from '../../native-layout/snapshot-header.ts';
+import { GROUP_WORDS } from '../../native-layout/snapshot-layout.ts';
+import { ROW_WORDS } from '../../native-layout/snapshot-row.ts';
 import { nodeIdText } from '../../src/engine/snapshot/node-id.ts';
 import type { NodeRow } from '../../src/engine/snapshot/node-row.ts';
 import { packSnapshot, type Snapshot } from '../../src/engine/snapshot/snapshot.ts';
@@ -176,9 +178,11 @@ function groupsOf(snapshot: Snapshot, number: number): string[] {
   const groups: string[] = [];
   for (let group = 0; group < set.vettedGroups + set.newGroups; group++) {
     const ids: string[] = [];
-    for (let position = set.groupStarts[group]!; position < set.groupStarts[group + 1]!; position++) {
+    const { groups: pairs } = set;
+    const end = pairs[(group + 1) * GROUP_WORDS]!;
+    for (let position = pairs[group * GROUP_WORDS]!; position < end; position++) {
       const row = set.identity ? position : set.rows[position]!;
-      ids.push(nodeIdText(snapshot.views.idWords, row * 8));
+      ids.push(nodeIdText(snapshot.views.rowWords, row * ROW_WORDS));
     }
     groups.push(`${group < set.vettedGroups ? 'vetted' : 'new'} ${ids.toSorted().join()}`);
   }

@@ -1,7 +1,18 @@
 /** The edges of a build, and damage that a validator must see although the digest is right. */
 import { expect, test } from 'vitest';
-import { CELL_BYTES, CELL_PORT_TEXT_BYTE, CELL_TEXT_LENGTH_BYTE } from '../../native-layout/address-cell.ts';
 import { HEADER_WORD } from '../../native-layout/snapshot-header.ts';
+import { GROUP_KEY_WORD, GROUP_WORDS } from '../../native-layout/snapshot-layout.ts';
+import {
+  ROW_ADDRESS_BYTE,
+  ROW_ADDRESS_WORD,
+  ROW_BYTES,
+  ROW_NETWORK_WORD,
+  ROW_PORT_TEXT_BYTE,
+  ROW_TEXT_BYTE,
+  ROW_TEXT_LENGTH_BYTE,
+  ROW_WORDS,
+  WIDE_BINARY_BYTE,
+} from '../../native-layout/snapshot-row.ts';
 import type { SnapshotViews } from '../../native-layout/snapshot-views.ts';
 import type { NodeRow } from '../../src/engine/snapshot/node-row.ts';
 import { computeDigest, type Snapshot } from '../../src/engine/snapshot/snapshot.ts';
@@ -76,17 +87,20 @@ test('a validator accepts what was not damaged', () => {
 });
 
 test.each<[string, (views: SnapshotViews) => void]>([
-  ['exchanged group keys', views => exchange(views.sets[0]!.groupKeys, 0, 1)],
+  [
+    'exchanged group keys',
+    views => exchange(views.sets[0]!.groups, GROUP_KEY_WORD, GROUP_WORDS + GROUP_KEY_WORD),
+  ],
   [
     'a first group that starts late',
     views => {
-      views.sets[0]!.groupStarts[0] = 1;
+      views.sets[0]!.groups[0] = 1;
     },
   ],
   [
     'a group border that is moved',
     views => {
-      views.sets[0]!.groupStarts[1]!++;
+      views.sets[0]!.groups[GROUP_WORDS]!++;
     },
   ],
   ['a member in another group', views => exchange(views.sets[1]!.rows, 0, 19)],
@@ -99,37 +113,37 @@ test.each<[string, (views: SnapshotViews) => void]>([
   [
     'a row in another network',
     views => {
-      views.networks[0] = 1 - views.networks[0]!;
+      views.rowWords[ROW_NETWORK_WORD] = 1 - views.rowWords[ROW_NETWORK_WORD]!;
     },
   ],
   [
     'a network that does not exist',
     views => {
-      views.networks[39] = 1000;
+      views.rowWords[39 * ROW_WORDS + ROW_NETWORK_WORD] = 1000;
     },
   ],
   [
     'an address that is not its text',
     views => {
-      views.addressWords[3]!++;
+      views.rowBytes[ROW_ADDRESS_BYTE]!++;
     },
   ],
   [
     'a text of 200 bytes',
     views => {
-      views.cellBytes[CELL_TEXT_LENGTH_BYTE] = 200;
+      views.rowBytes[ROW_TEXT_LENGTH_BYTE] = 200;
     },
   ],
   [
     'a text that is no address',
     views => {
-      views.cellBytes[0] = 0x41;
+      views.rowBytes[ROW_TEXT_BYTE] = 0x41;
     },
   ],
   [
     'wrong digits of a port',
     views => {
-      views.cellBytes[CELL_PORT_TEXT_BYTE]! ^= 1;
+      views.rowBytes[ROW_PORT_TEXT_BYTE]! ^= 1;
     },
   ],
   [
@@ -141,7 +155,7 @@ test.each<[string, (views: SnapshotViews) => void]>([
   [
     'an id that is not in the index',
     views => {
-      views.idWords[0]! ^= 1;
+      views.rowWords[0]! ^= 1;
     },
   ],
 ])('a validator sees %s', (_, damage) => {
@@ -151,9 +165,22 @@ test.each<[string, (views: SnapshotViews) => void]>([
 test('a validator sees a wide address beyond those that there are', () => {
   const run = damaged((views, snapshot) => {
     const wide = Array.from({ length: snapshot.rowCount }, (_, i) => i).find(
-      i => views.cellBytes[i * CELL_BYTES + CELL_TEXT_LENGTH_BYTE] === 0,
+      i => views.rowBytes[i * ROW_BYTES + ROW_TEXT_LENGTH_BYTE] === 0,
     )!;
-    views.cellWords[(wide * CELL_BYTES) / 4] = 4;
+    views.rowWords[wide * ROW_WORDS + ROW_ADDRESS_WORD] = 4;
   });
   expect(run).toThrow(/address text/);
+});
+
+test.each([
+  [
+    'a text that is not its bytes',
+    (bytes: Uint8Array) => bytes.fill(1, WIDE_BINARY_BYTE, WIDE_BINARY_BYTE + 1),
+  ],
+  [
+    'an IPv4 address',
+    (bytes: Uint8Array) => bytes.set([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255], WIDE_BINARY_BYTE),
+  ],
+])('a validator sees a wide address with %s', (_, damage) => {
+  expect(damaged(views => damage(views.wideAddressBytes))).toThrow(/address text/);
 });

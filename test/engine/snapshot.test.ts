@@ -1,7 +1,8 @@
 /** Snapshots packed, damaged and opened again; what the validator refuses; the limits of a build. */
 import { describe, expect, test } from 'vitest';
-import { CELL_BYTES, CELL_PORT_BYTE } from '../../native-layout/address-cell.ts';
 import { HEADER_WORD, SET_WORD, setEntryWord } from '../../native-layout/snapshot-header.ts';
+import { GROUP_KEY_WORD, GROUP_WORDS } from '../../native-layout/snapshot-layout.ts';
+import { ROW_BYTES, ROW_NETWORK_WORD, ROW_PORT_BYTE, ROW_WORDS } from '../../native-layout/snapshot-row.ts';
 import { snapshotViews } from '../../native-layout/snapshot-views.ts';
 import { DEFAULT_PREFIX_BITS } from '../../src/engine/address/network-table.ts';
 import type { NodeRow } from '../../src/engine/snapshot/node-row.ts';
@@ -35,7 +36,7 @@ describe('a packed snapshot', () => {
     const opened = openPackedSnapshot(packed);
     const counts = ({ views, sets, ...rest }: Snapshot) => rest;
     expect(counts(opened)).toEqual(counts(snapshot));
-    const summary = ({ sets }: Snapshot) => sets.map(({ rows, groupStarts, groupKeys, ...rest }) => rest);
+    const summary = ({ sets }: Snapshot) => sets.map(({ rows, groups, ...rest }) => rest);
     expect(summary(opened)).toEqual(summary(snapshot));
     expect(Buffer.compare(packSnapshot(opened.views), packed)).toBe(0);
     expect(() => validateSnapshot(opened.views)).not.toThrow();
@@ -116,15 +117,21 @@ const DAMAGES: [string, (snapshot: Snapshot) => void, RegExp][] = [
   ],
   [
     'a port of zero',
-    ({ views }) => views.cellBytes.fill(0, CELL_BYTES + CELL_PORT_BYTE, CELL_BYTES + CELL_PORT_BYTE + 2),
+    ({ views }) => views.rowBytes.fill(0, ROW_BYTES + ROW_PORT_BYTE, ROW_BYTES + ROW_PORT_BYTE + 2),
     /bad port/,
   ],
   [
     'a network that does not exist',
-    ({ views, networkCount }) => views.networks.fill(networkCount, 2, 3),
+    ({ views, networkCount }) => {
+      views.rowWords[2 * ROW_WORDS + ROW_NETWORK_WORD] = networkCount;
+    },
     /in network/,
   ],
-  ['a group that is empty', ({ sets: [set] }) => set!.groupStarts.fill(0, 1, 2), /group 0 ends at 0/],
+  [
+    'a group that is empty',
+    ({ sets: [set] }) => set!.groups.fill(0, GROUP_WORDS, GROUP_WORDS + 1),
+    /group 0 ends at 0/,
+  ],
   [
     'a vetted group that counts as new',
     ({ views }) => {
@@ -135,7 +142,9 @@ const DAMAGES: [string, (snapshot: Snapshot) => void, RegExp][] = [
   ],
   [
     'a network with two groups',
-    ({ sets: [set] }) => set!.groupKeys.fill(set!.groupKeys[0]!, 1, 2),
+    ({ sets: [set] }) => {
+      set!.groups[GROUP_WORDS + GROUP_KEY_WORD] = set!.groups[GROUP_KEY_WORD]!;
+    },
     /two groups/,
   ],
   [
@@ -185,7 +194,7 @@ describe('the validator', () => {
 
 describe('a build', () => {
   const builderOf = (cache: LocalCache) =>
-    new SnapshotBuilder(snapshotViews(cache.memory.slots[0]!, cache.layout), {
+    new SnapshotBuilder(snapshotViews(cache.slots[0]!, cache.layout), {
       plan: cache.plan,
       prefixBits: DEFAULT_PREFIX_BITS,
       allowRanges: [],

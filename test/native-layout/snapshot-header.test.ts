@@ -36,7 +36,7 @@ describe('the snapshot header', () => {
     const { HEADER_WORD, SET_WORD, setEntryWord, indexEntriesFor, ...numbers } = header;
     expect(numbers).toEqual({
       SNAPSHOT_MAGIC: 0x54524f53,
-      LAYOUT_VERSION: 1,
+      LAYOUT_VERSION: 2,
       DIGEST_WORDS: 4,
       DESCRIBING_WORDS: 64,
       SETS_MAX: 40,

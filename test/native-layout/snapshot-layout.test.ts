@@ -29,46 +29,37 @@ const columnsOf = (extents: SnapshotExtents) =>
 describe('a snapshot layout', () => {
   test('of five rows puts every column where it has always been', () => {
     expect(columnsOf(SMALL)).toEqual([
-      ['id', 1536, 160],
-      ['address', 1696, 80],
-      ['cell', 1776, 120],
-      ['network', 1904, 20],
-      ['attribute 0', 1936, 10],
-      ['attribute 1', 1952, 10],
-      ['idIndex', 1968, 64],
-      ['wideAddress', 2032, 120],
-      ['description', 2160, 100],
-      ['set 0 rows', 2272, 0],
-      ['set 0 groupStarts', 2272, 20],
-      ['set 0 groupKeys', 2304, 16],
-      ['set 1 rows', 2320, 12],
-      ['set 1 groupStarts', 2336, 12],
-      ['set 1 groupKeys', 2352, 8],
+      ['row', 1536, 320],
+      ['attribute 0', 1856, 10],
+      ['attribute 1', 1920, 10],
+      ['idIndex', 1984, 64],
+      ['wideAddress', 2048, 192],
+      ['description', 2240, 100],
+      ['set 0 rows', 2368, 0],
+      ['set 0 groups', 2368, 40],
+      ['set 1 rows', 2432, 12],
+      ['set 1 groups', 2496, 24],
     ]);
-    expect(snapshotLayout(SMALL).byteLength).toBe(2368);
+    expect(snapshotLayout(SMALL).byteLength).toBe(2560);
   });
 
-  test('of nothing is its header and the one group start of each set', () => {
+  test('of nothing is its header, an empty index and the closing group of each set', () => {
     const empty = { rows: 0, indexEntries: 16, wideAddresses: 0, attributes: 0, descriptionBytes: 0 };
     expect(snapshotLayout({ ...empty, sets: [] }).byteLength).toBe(1536 + 64);
-    expect(snapshotLayout({ ...empty, sets: [{ listed: 0, groups: 0 }] }).byteLength).toBe(1536 + 64 + 16);
+    expect(snapshotLayout({ ...empty, sets: [{ listed: 0, groups: 0 }] }).byteLength).toBe(1536 + 64 + 64);
   });
 
   test('of the default capacity puts every column where it has always been', () => {
     const layout = slotLayout(DEFAULT_NODES, placementPlan({ placements: {}, distinctAttributes: [] }));
     expect(layout.columns.map(({ name, byteOffset }) => [name, byteOffset])).toEqual([
-      ['id', 1536],
-      ['address', 32_001_536],
-      ['cell', 48_001_536],
-      ['network', 72_001_536],
-      ['idIndex', 76_001_536],
-      ['wideAddress', 84_390_144],
-      ['description', 124_390_144],
-      ['set 0 rows', 141_167_360],
-      ['set 0 groupStarts', 141_167_360],
-      ['set 0 groupKeys', 145_167_376],
+      ['row', 1536],
+      ['idIndex', 64_001_536],
+      ['wideAddress', 72_390_144],
+      ['description', 136_390_144],
+      ['set 0 rows', 153_167_360],
+      ['set 0 groups', 153_167_360],
     ]);
-    expect(layout.byteLength).toBe(149_167_376);
+    expect(layout.byteLength).toBe(161_167_424);
   });
 
   test('of 10,830 IPv4 nodes is smaller than the mebibyte of the blueprint', () => {

@@ -22,31 +22,29 @@ describe('views', () => {
     const buffer = new ArrayBuffer(layout.byteLength);
     const views = snapshotViews(buffer, layout);
     const lengths = {
-      idWords: views.idWords.length,
-      addressWords: views.addressWords.length,
-      cellWords: views.cellWords.length,
-      cellBytes: views.cellBytes.length,
-      networks: views.networks.length,
+      rowWords: views.rowWords.length,
+      rowBytes: views.rowBytes.length,
+      rowLongs: views.rowLongs.length,
       attributeCodes: views.attributeCodes.map(codes => codes.length),
       idIndex: views.idIndex.length,
       wideAddressBytes: views.wideAddressBytes.length,
+      wideAddressLongs: views.wideAddressLongs.length,
       description: views.description.length,
-      set: [views.sets[0]!.rows.length, views.sets[0]!.groupStarts.length, views.sets[0]!.groupKeys.length],
+      set: [views.sets[0]!.rows.length, views.sets[0]!.groups.length],
     };
     expect(lengths).toEqual({
-      idWords: 24,
-      addressWords: 12,
-      cellWords: 18,
-      cellBytes: 72,
-      networks: 3,
+      rowWords: 48,
+      rowBytes: 192,
+      rowLongs: 24,
       attributeCodes: [3],
       idIndex: 16,
-      wideAddressBytes: 40,
+      wideAddressBytes: 64,
+      wideAddressLongs: 8,
       description: 10,
-      set: [2, 3, 2],
+      set: [2, 6],
     });
-    views.idWords[0] = 0x0403_0201;
-    expect([...new Uint8Array(buffer, layout.id.byteOffset, 4)]).toEqual([1, 2, 3, 4]);
+    views.rowWords[0] = 0x0403_0201;
+    expect([...new Uint8Array(buffer, layout.row.byteOffset, 4)]).toEqual([1, 2, 3, 4]);
     views.headerFloats[HEADER_WORD.READ_AT_UNIX / 2] = 1;
     expect([...views.header.subarray(HEADER_WORD.READ_AT_UNIX, HEADER_WORD.READ_AT_UNIX + 2)]).toEqual([
       0, 0x3ff0_0000,
@@ -61,11 +59,11 @@ describe('views', () => {
 
 describe('a header', () => {
   test.each([
-    ['zeros', 0, 1, /not a snapshot: it begins with 0x0/],
-    ['another magic', SNAPSHOT_MAGIC ^ 1, 1, /not a snapshot/],
-    ['magic in the other byte order', 0x534f5254, 1, /not a snapshot/],
-    ['an older version', SNAPSHOT_MAGIC, 0, /layout version 0; this program reads version 1/],
-    ['a newer version', SNAPSHOT_MAGIC, 2, /layout version 2/],
+    ['zeros', 0, 2, /not a snapshot: it begins with 0x0/],
+    ['another magic', SNAPSHOT_MAGIC ^ 1, 2, /not a snapshot/],
+    ['magic in the other byte order', 0x534f5254, 2, /not a snapshot/],
+    ['an older version', SNAPSHOT_MAGIC, 1, /layout version 1; this program reads version 2/],
+    ['a newer version', SNAPSHOT_MAGIC, 3, /layout version 3/],
   ])('of %s is named as the problem', (_, magic, version, problem) => {
     expect(headerProblem(new Uint32Array([magic, version]))).toMatch(problem);
   });
@@ -92,12 +90,12 @@ describe('a header', () => {
     ['attributes', HEADER_WORD.ATTRIBUTES, count => count + 1],
     ['too many attributes', HEADER_WORD.ATTRIBUTES, () => 17],
     ['attributes without end', HEADER_WORD.ATTRIBUTES, () => 0xffff_ffff],
-    ['description bytes', HEADER_WORD.DESCRIPTION_BYTES, bytes => bytes + 16],
+    ['description bytes', HEADER_WORD.DESCRIPTION_BYTES, bytes => bytes + 64],
     ['sets', HEADER_WORD.SETS, sets => sets - 1],
     ['too many sets', HEADER_WORD.SETS, () => 41],
     ['sets without end', HEADER_WORD.SETS, () => 0xffff_ffff],
-    ['groups', setEntryWord(0) + SET_WORD.VETTED_GROUPS, groups => groups + 4],
-    ['positions of a listed set', setEntryWord(4) + SET_WORD.VETTED_POSITIONS, positions => positions + 4],
+    ['groups', setEntryWord(0) + SET_WORD.VETTED_GROUPS, groups => groups + 8],
+    ['positions of a listed set', setEntryWord(4) + SET_WORD.VETTED_POSITIONS, positions => positions + 16],
     ['vetted rows, and nothing else', HEADER_WORD.VETTED, vetted => vetted - 1],
     ['new rows, and nothing else', HEADER_WORD.NEW, count => count + 1],
     ['networks, and nothing else', HEADER_WORD.NETWORKS, networks => networks + 1],

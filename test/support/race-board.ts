@@ -15,6 +15,8 @@ const MOVES = 3;
 /** What a thread of the race is started with. */
 export interface RaceThreadData {
   readonly memory: SharedMemory;
+  /** The compiled kernel, or `undefined` for its plain twin. */
+  readonly kernel: WebAssembly.Module | undefined;
   readonly board: SharedArrayBuffer;
   /** Line of the thread on the board; threads that replace one another go on counting in the same line. */
   readonly line: number;

@@ -7,7 +7,7 @@ import { snapshotViews } from '../../native-layout/snapshot-views.ts';
 import { DEFAULT_PREFIX_BITS } from '../../src/engine/address/network-table.ts';
 import { placementPlan } from '../../src/engine/placement/placement-plan.ts';
 import { Publisher, sharedControlWords } from '../../src/engine/publication.ts';
-import { slotLayout } from '../../src/engine/shared-memory.ts';
+import { slotBuffer, slotLayout } from '../../src/engine/shared-memory.ts';
 import { SnapshotBuilder } from '../../src/engine/snapshot/snapshot-builder.ts';
 import { validateSnapshot } from '../../src/engine/snapshot/snapshot-validator.ts';
 import { pausingWords } from './pausing-words.ts';
@@ -18,7 +18,7 @@ const { memory, board: shared, line, seed } = workerData as RaceThreadData;
 const board = new RaceBoard(shared);
 const plan = placementPlan({ placements: {}, distinctAttributes: [] });
 const layout = slotLayout(RACE_NODES, plan);
-const views = memory.slots.map(slot => snapshotViews(slot, layout));
+const views = memory.slots.map(slot => snapshotViews(slotBuffer(slot), layout));
 const { words, seats } = sharedControlWords(memory.control);
 const publisher = new Publisher(pausingWords(words, { seed, loads: 64, stores: 64, longestMs: 0.2 }), seats);
 

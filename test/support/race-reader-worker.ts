@@ -6,28 +6,32 @@
 import { parentPort, threadId, workerData } from 'node:worker_threads';
 import { RECORD_WORDS } from '../../native-layout/node-record.ts';
 import { encodedBytesMax } from '../../src/engine/encoding/encode.ts';
+import { openKernel } from '../../src/engine/kernel/open-kernel.ts';
 import { placementPlan } from '../../src/engine/placement/placement-plan.ts';
 import { Lease, sharedControlWords } from '../../src/engine/publication.ts';
 import { Reader } from '../../src/engine/reader.ts';
-import { KEY_WORDS, Random } from '../../src/engine/selection/random.ts';
-import { slotLayout } from '../../src/engine/shared-memory.ts';
+import { KEY_WORDS } from '../../src/engine/selection/random.ts';
+import { slotBuffer, slotLayout } from '../../src/engine/shared-memory.ts';
 import { pausingWords } from './pausing-words.ts';
 import { RACE_NODES, RaceBoard, type RaceThreadData } from './race-board.ts';
 import { ROWS_MAX, recordsProblem, rowsOfGeneration, selfDescribingRows } from './self-describing.ts';
 
-const { memory, board: shared, line, seed } = workerData as RaceThreadData;
+const { memory, kernel: module, board: shared, line, seed } = workerData as RaceThreadData;
 const board = new RaceBoard(shared);
 const plan = placementPlan({ placements: {}, distinctAttributes: [] });
 const { words, seats } = sharedControlWords(memory.control);
 /** A lease is announced only when a reader moves on: then every other time others get a moment. */
 const PAUSES = { seed, loads: 512, stores: 2, longestMs: 1 };
+const layout = slotLayout(RACE_NODES, plan);
+const limits = { countMax: ROWS_MAX + 1, idsMax: ROWS_MAX };
+const key = new Uint32Array(KEY_WORDS).fill(seed);
 const reader = new Reader({
   lease: Lease.claim(pausingWords(words, PAUSES), seats, threadId),
-  slots: memory.slots,
-  layout: slotLayout(RACE_NODES, plan),
+  slots: memory.slots.map(slotBuffer),
+  layout,
   plan,
-  limits: { countMax: ROWS_MAX + 1, idsMax: ROWS_MAX },
-  random: new Random(new Uint32Array(KEY_WORDS).fill(seed)),
+  limits,
+  kernel: openKernel({ module, slots: memory.slots, layout, limits, key }),
   // Generations are stamped with their own number: the age then tells the stamp.
   now: () => 2 ** 40,
 });

@@ -4,8 +4,9 @@
  * thread.
  */
 import { RECORD_ADDRESS_WORD, RECORD_TAIL_WORD, RECORD_WORDS } from '../../native-layout/node-record.ts';
+import { ID_WORDS } from '../../native-layout/snapshot-row.ts';
 import { formatAddress } from '../../src/engine/address/address.ts';
-import { ID_WORDS, nodeIdText } from '../../src/engine/snapshot/node-id.ts';
+import { nodeIdText } from '../../src/engine/snapshot/node-id.ts';
 import type { NodeRow } from '../../src/engine/snapshot/node-row.ts';
 
 /** Rows of a generation at the most; generations have from VETTED_MIN to this many. */

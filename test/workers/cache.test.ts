@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, test } from 'vitest';
 import { sharedControlWords, takenSeats } from '../../src/engine/publication.ts';
+import { type SlotMemory, slotBuffer } from '../../src/engine/shared-memory.ts';
 import { attachCache, openCache } from '../../src/workers/cache.ts';
 import type { CacheOptions } from '../../src/workers/cache-options.ts';
 import type { Cache, CacheHandle } from '../../src/workers/cache-types.ts';
@@ -253,7 +254,9 @@ describe('a reader in another thread', () => {
   test('refuses memory whose current snapshot is damaged, and takes no seat', async () => {
     const { cache } = await open();
     await cache.ready();
-    for (const slot of cache.handle().slots) new Uint8Array(slot).fill(0xff, 1600, 1601);
+    for (const slot of cache.handle().slots) {
+      new Uint8Array(slotBuffer(slot as SlotMemory)).fill(0xff, 1600, 1601);
+    }
     expect(() => attachCache(cache.handle())).toThrow(expect.objectContaining({ code: 'SNAPSHOT_CORRUPT' }));
     expect(seatsOf(cache)).toBe(1);
   });

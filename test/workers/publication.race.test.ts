@@ -14,10 +14,12 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { afterAll, describe, expect, test } from 'vitest';
+import type { KernelKind } from '../../src/engine/kernel/kernel.ts';
 import { placementPlan } from '../../src/engine/placement/placement-plan.ts';
 import { reapSeats, sharedControlWords, takenSeats } from '../../src/engine/publication.ts';
-import { reserveMemory, slotLayout } from '../../src/engine/shared-memory.ts';
+import { reserveMemory, type SharedMemory, slotLayout } from '../../src/engine/shared-memory.ts';
 import { dataRandom } from '../support/data-random.ts';
+import { wasmModule } from '../support/local-cache.ts';
 import { SEED } from '../support/property.ts';
 import { RACE_NODES, RACE_READERS, RaceBoard, type RaceThreadData } from '../support/race-board.ts';
 import { until } from '../support/until.ts';
@@ -36,16 +38,21 @@ class Race {
   readonly board = RaceBoard.create(RACE_READERS + 1);
   readonly problems: string[] = [];
   readonly workers: (Worker | undefined)[] = [];
-  readonly #memory = reserveMemory(
-    slotLayout(RACE_NODES, placementPlan({ placements: {}, distinctAttributes: [] })),
-    RACE_READERS,
-  );
+  readonly #kernel: WebAssembly.Module | undefined;
+  readonly #memory: SharedMemory;
   readonly #random = dataRandom(SEED);
   #started = 0;
+
+  constructor(kernel: KernelKind = 'wasm') {
+    this.#kernel = kernel === 'wasm' ? wasmModule() : undefined;
+    const plan = placementPlan({ placements: {}, distinctAttributes: [] });
+    this.#memory = reserveMemory(slotLayout(RACE_NODES, plan), RACE_READERS, kernel === 'wasm');
+  }
 
   start(line: number): void {
     const workerData: RaceThreadData = {
       memory: this.#memory,
+      kernel: this.#kernel,
       board: this.board.shared,
       line,
       seed: SEED + this.#started++,

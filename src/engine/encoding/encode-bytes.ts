@@ -1,6 +1,6 @@
 // @hotpath
 /** What the encoders share: texts as 64-bit constants, ASCII, and the text of IPv6 addresses. */
-import { WIDE_ADDRESS_BYTES, WIDE_ADDRESS_LENGTH_BYTE } from '../../../native-layout/address-cell.ts';
+import { WIDE_ADDRESS_BYTES, WIDE_TEXT_LENGTH_BYTE } from '../../../native-layout/snapshot-row.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 
 /**
@@ -22,7 +22,7 @@ export function writeAscii(target: Uint8Array, at: number, text: string): number
 
 /** Length of the text of wide address `number`. */
 export function wideAddressLength(snapshot: Snapshot, number: number): number {
-  return snapshot.views.wideAddressBytes[number * WIDE_ADDRESS_BYTES + WIDE_ADDRESS_LENGTH_BYTE]!;
+  return snapshot.views.wideAddressBytes[number * WIDE_ADDRESS_BYTES + WIDE_TEXT_LENGTH_BYTE]!;
 }
 
 /** Copies the text of wide address `number`; returns the index after it. */

@@ -5,8 +5,15 @@
  * ids and texts go out as 64-bit integers at any offset; one may overrun its text, because the next one is
  * written over the overrun. Hence the slack at the end of the buffer.
  */
-import { CELL_WORDS } from '../../../native-layout/address-cell.ts';
-import { ID_WORDS } from '../snapshot/node-id.ts';
+import {
+  ROW_ADDRESS_WORD,
+  ROW_LONGS,
+  ROW_PORT_TEXT_BYTE,
+  ROW_PORT_WORD,
+  ROW_TEXT_BYTE,
+  ROW_TEXT_LENGTH_WORD,
+  ROW_WORDS,
+} from '../../../native-layout/snapshot-row.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { bytesLong, writeAscii, writeWideAddress } from './encode-bytes.ts';
 
@@ -14,7 +21,8 @@ import { bytesLong, writeAscii, writeWideAddress } from './encode-bytes.ts';
 const NODE_BYTES_MAX = 7 + 64 + 8 + 39 + 9 + 5 + 18 + 1;
 /** `{"generation":<10>,"ageMs":<16>,"nodes":[` and `]}`, and the overrun of the last word. */
 const FRAME_BYTES_MAX = 80;
-const CELL_LONGS = CELL_WORDS / 2;
+const TEXT_LONG = ROW_TEXT_BYTE / 8;
+const PORT_TEXT_LONG = ROW_PORT_TEXT_BYTE / 8;
 
 /** Bytes that a buffer needs to take `count` picks for certain. */
 export function jsonBytesMax(count: number): number {
@@ -50,7 +58,7 @@ export function encodeJson(
   target: Uint8Array,
   view: DataView,
 ): number {
-  const { idWords, cellWords, cellLongs } = snapshot.views;
+  const { rowWords, rowLongs } = snapshot.views;
   const vettedCount = snapshot.vettedCount;
   let at = writeAscii(target, 0, `{"generation":${snapshot.generation},"ageMs":${ageMs},"nodes":[`);
   const start = at;
@@ -58,25 +66,25 @@ export function encodeJson(
     const row = rows[i]!;
     view.setBigInt64(at, ID, true);
     at += 7;
-    writeId(view, at, idWords, row * ID_WORDS);
+    const word = row * ROW_WORDS;
+    writeId(view, at, rowWords, word);
     at += 64;
     view.setBigInt64(at, IP, true);
     at += 8;
-    const cell = row * CELL_WORDS;
-    const long = row * CELL_LONGS;
-    const textLength = cellWords[cell + 3]! >>> 24;
+    const long = row * ROW_LONGS;
+    const textLength = rowWords[word + ROW_TEXT_LENGTH_WORD]! >>> 24;
     if (textLength !== 0) {
-      view.setBigInt64(at, cellLongs[long]!, true);
-      view.setBigInt64(at + 8, cellLongs[long + 1]!, true);
+      view.setBigInt64(at, rowLongs[long + TEXT_LONG]!, true);
+      view.setBigInt64(at + 8, rowLongs[long + TEXT_LONG + 1]!, true);
       at += textLength;
     } else {
-      at = writeWideAddress(snapshot, cellWords[cell]!, target, at);
+      at = writeWideAddress(snapshot, rowWords[word + ROW_ADDRESS_WORD]!, target, at);
     }
     view.setBigInt64(at, PORT, true);
     target[at + 8] = COLON;
     at += 9;
-    view.setBigInt64(at, cellLongs[long + 2]!, true);
-    at += (cellWords[cell + 5]! >>> 8) & 0xff;
+    view.setBigInt64(at, rowLongs[long + PORT_TEXT_LONG]!, true);
+    at += (rowWords[word + ROW_PORT_WORD]! >>> 8) & 0xff;
     view.setBigInt64(at, POOL, true);
     at += 8;
     if (row < vettedCount) {

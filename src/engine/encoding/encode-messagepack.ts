@@ -4,7 +4,14 @@
  * hexadecimal text. No extension types. Integers take the shortest form that the format has for their width
  * below.
  */
-import { CELL_WORDS } from '../../../native-layout/address-cell.ts';
+import {
+  ROW_ADDRESS_WORD,
+  ROW_LONGS,
+  ROW_PORT_WORD,
+  ROW_TEXT_BYTE,
+  ROW_TEXT_LENGTH_WORD,
+  ROW_WORDS,
+} from '../../../native-layout/snapshot-row.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { bytesLong, wideAddressLength, writeAscii, writeWideAddress } from './encode-bytes.ts';
 
@@ -15,8 +22,7 @@ const FLOAT64 = 0xcb;
 const STR8 = 0xd9;
 const ARRAY32 = 0xdd;
 const FIXSTR_LENGTH_MAX = 31;
-const ID_LONGS = 4;
-const CELL_LONGS = CELL_WORDS / 2;
+const TEXT_LONG = ROW_TEXT_BYTE / 8;
 
 /** Map head, `id` and its bytes, `ip` and its text, `port` and its number, `pool` and its name. */
 const NODE_BYTES_MAX = 1 + 3 + 2 + 32 + 3 + 2 + 39 + 5 + 3 + 5 + 7;
@@ -45,33 +51,32 @@ export function encodeMessagePack(
   target: Uint8Array,
   view: DataView,
 ): number {
-  const { idLongs, cellWords, cellLongs } = snapshot.views;
+  const { rowWords, rowLongs } = snapshot.views;
   const vettedCount = snapshot.vettedCount;
   let at = writeHead(snapshot.generation, ageMs, count, target, view);
   for (let i = 0; i < count; i++) {
     const row = rows[i]!;
     view.setBigInt64(at, ID, true);
     at += 6;
-    const id = row * ID_LONGS;
-    view.setBigInt64(at, idLongs[id]!, true);
-    view.setBigInt64(at + 8, idLongs[id + 1]!, true);
-    view.setBigInt64(at + 16, idLongs[id + 2]!, true);
-    view.setBigInt64(at + 24, idLongs[id + 3]!, true);
+    const word = row * ROW_WORDS;
+    const long = row * ROW_LONGS;
+    view.setBigInt64(at, rowLongs[long]!, true);
+    view.setBigInt64(at + 8, rowLongs[long + 1]!, true);
+    view.setBigInt64(at + 16, rowLongs[long + 2]!, true);
+    view.setBigInt64(at + 24, rowLongs[long + 3]!, true);
     view.setBigInt64(at + 32, IP, true);
     at += 35;
-    const cell = row * CELL_WORDS;
-    const long = row * CELL_LONGS;
-    const textLength = cellWords[cell + 3]! >>> 24;
+    const textLength = rowWords[word + ROW_TEXT_LENGTH_WORD]! >>> 24;
     if (textLength !== 0) {
       target[at++] = FIXSTR + textLength;
-      view.setBigInt64(at, cellLongs[long]!, true);
-      view.setBigInt64(at + 8, cellLongs[long + 1]!, true);
+      view.setBigInt64(at, rowLongs[long + TEXT_LONG]!, true);
+      view.setBigInt64(at + 8, rowLongs[long + TEXT_LONG + 1]!, true);
       at += textLength;
     } else {
-      at = writeWideText(snapshot, cellWords[cell]!, target, at);
+      at = writeWideText(snapshot, rowWords[word + ROW_ADDRESS_WORD]!, target, at);
     }
     view.setBigInt64(at, PORT, true);
-    view.setInt16(at + 6, cellWords[cell + 5]! >>> 16, false);
+    view.setInt16(at + 6, rowWords[word + ROW_PORT_WORD]! >>> 16, false);
     view.setBigInt64(at + 8, POOL, true);
     at += 13;
     if (row < vettedCount) {

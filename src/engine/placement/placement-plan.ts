@@ -3,9 +3,9 @@
  * and which candidate sets (a filter, grouped by network or by an attribute) are prepared. Loader and readers
  * derive the same plan from the same plain settings.
  */
+import { DISTINCT_ATTRIBUTE, DISTINCT_NETWORK, DISTINCT_NONE } from '../../../native-layout/kernel-memory.ts';
 import { ATTRIBUTES_MAX, SETS_MAX } from '../../../native-layout/snapshot-header.ts';
 import { CacheError } from '../errors.ts';
-import { DISTINCT_ATTRIBUTE, DISTINCT_NETWORK, DISTINCT_NONE } from '../selection/selection.ts';
 import {
   compileFilter,
   DEFAULT_NEW_FRACTION,

@@ -9,7 +9,7 @@ import {
   RECORD_BYTES,
   RECORD_TAIL_WORD,
 } from '../../../native-layout/node-record.ts';
-import { ID_BYTES } from '../../../native-layout/snapshot-layout.ts';
+import { ID_BYTES } from '../../../native-layout/snapshot-row.ts';
 import { formatAddress } from '../address/address.ts';
 import type { RecordMemory } from './record-slab.ts';
 import type { FoundNode, PickedNode, PoolName, Shortage } from './selection-types.ts';

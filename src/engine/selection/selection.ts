@@ -9,16 +9,18 @@
  * Fisher-Yates walk over all of them when many are, or when rejection has used up its tries: no request
  * loops.
  */
+import { DISTINCT_ATTRIBUTE, DISTINCT_NETWORK, DISTINCT_NONE } from '../../../native-layout/kernel-memory.ts';
 import { ATTRIBUTE_VALUES_MAX } from '../../../native-layout/snapshot-header.ts';
+import { GROUP_KEY_WORD, GROUP_START_WORD, GROUP_WORDS } from '../../../native-layout/snapshot-layout.ts';
+import { ROW_NETWORK_WORD, ROW_WORDS } from '../../../native-layout/snapshot-row.ts';
 import type { CandidateSet, Snapshot } from '../snapshot/snapshot.ts';
 import { NumberSet } from './number-set.ts';
 import type { Random } from './random.ts';
 
-export const DISTINCT_NETWORK = 0;
-export const DISTINCT_NONE = 1;
-export const DISTINCT_ATTRIBUTE = 2;
-
-/** A request in numbers: everything looked up and checked. One object is reused from call to call. */
+/**
+ * A request in numbers, all but its ids: everything looked up and checked. One object is reused from call to
+ * call.
+ */
 export interface Draw {
   count: number;
   /** Expected share of new picks, before the cap. */
@@ -32,14 +34,6 @@ export interface Draw {
   set: number;
   /** Index of the attribute, for DISTINCT_ATTRIBUTE. */
   attribute: number;
-  /**
-   * Rows never picked, `excludedCount` of them; and `heldCount` rows whose groups and networks are blocked
-   * too.
-   */
-  excludedRows: Uint32Array;
-  excludedCount: number;
-  heldRows: Uint32Array;
-  heldCount: number;
 }
 
 const NO_MEMBER = -1;
@@ -90,15 +84,23 @@ export class Selector {
 
   /**
    * Picks rows of `snapshot`, as many as can be had up to `draw.count`; the results are in the fields above.
+   * `knownRows` begins with `excludedCount` rows that are never picked, and `heldCount` rows whose groups and
+   * networks are blocked too.
    */
-  select(snapshot: Snapshot, draw: Draw): void {
+  select(
+    snapshot: Snapshot,
+    draw: Draw,
+    knownRows: Uint32Array,
+    excludedCount: number,
+    heldCount: number,
+  ): void {
     const set = snapshot.sets[draw.set]!;
     this.#snapshot = snapshot;
     this.#set = set;
     this.#distinct = draw.distinct;
     this.#attribute = draw.attribute;
     this.pickCount = 0;
-    this.#block(draw);
+    this.#block(draw, knownRows, excludedCount, heldCount);
     this.newWanted = this.#drawNewCount(draw, set);
     const byNode = draw.distinct === DISTINCT_NONE;
     const vettedEnd = byNode ? set.vettedPositions : set.vettedGroups;
@@ -134,22 +136,23 @@ export class Selector {
   }
 
   /** Takes note of what may not be picked. */
-  #block(draw: Draw): void {
-    const { excludedRows, excludedCount, heldRows, heldCount, distinct } = draw;
-    const { networks, attributeCodes } = this.#snapshot.views;
+  #block(draw: Draw, knownRows: Uint32Array, excludedCount: number, heldCount: number): void {
+    const { distinct, attribute } = draw;
     const ids = excludedCount + heldCount;
     this.#taken.clear(this.#keyLimit());
     this.#blockedRows = ids;
     if (ids === 0) return;
     this.#excluded.clear(this.#snapshot.rowCount);
     this.#blockedNetworks.clear(this.#snapshot.networkCount);
-    for (let i = 0; i < excludedCount; i++) this.#excluded.add(excludedRows[i]!);
-    for (let i = 0; i < heldCount; i++) {
-      const row = heldRows[i]!;
-      this.#excluded.add(row);
-      this.#blockedNetworks.add(networks[row]!);
-      if (distinct === DISTINCT_NETWORK) this.#taken.add(networks[row]!);
-      else if (distinct === DISTINCT_ATTRIBUTE) this.#blockValue(attributeCodes[draw.attribute]![row]!);
+    for (let i = 0; i < ids; i++) this.#excluded.add(knownRows[i]!);
+    for (let i = excludedCount; i < ids; i++) {
+      const row = knownRows[i]!;
+      const network = this.#networkOf(row);
+      this.#blockedNetworks.add(network);
+      if (distinct === DISTINCT_NETWORK) this.#taken.add(network);
+      else if (distinct === DISTINCT_ATTRIBUTE) {
+        this.#blockValue(this.#snapshot.views.attributeCodes[attribute]![row]!);
+      }
     }
   }
 
@@ -184,28 +187,37 @@ export class Selector {
   }
 
   /**
-   * The same for the common case, nothing blocked and one pick a group: a loop with its state in registers.
+   * The same for the common case, nothing blocked and one pick a group: first all groups, then a member of
+   * each that has several. So the kernel can do both without a branch that nobody can foretell.
    */
   #drawSimple(from: number, width: number, wanted: number): number {
-    const { groupKeys, groupStarts, rows, identity } = this.#set;
+    const { groups, rows, identity } = this.#set;
     const random = this.#random;
-    const taken = this.#taken;
     const picks = this.picks;
     const first = this.pickCount;
-    const end = first + wanted;
+    const end = this.#drawGroups(from, width, first, wanted);
+    for (let i = first; i < end; i++) {
+      const group = picks[i]! * GROUP_WORDS;
+      const start = groups[group + GROUP_START_WORD]!;
+      const size = groups[group + GROUP_WORDS + GROUP_START_WORD]! - start;
+      const position = size === 1 ? start : start + random.below(size);
+      picks[i] = identity ? position : rows[position]!;
+    }
+    this.pickCount = end;
+    return end - first;
+  }
+
+  /** Writes groups that were not taken to the picks from `first` on; returns where they end. */
+  #drawGroups(from: number, width: number, first: number, wanted: number): number {
+    const { groups } = this.#set;
     let to = first;
     let misses = missesMax(wanted);
-    while (to < end) {
-      const group = from + random.below(width);
-      if (taken.add(groupKeys[group]!)) {
-        const start = groupStarts[group]!;
-        const size = groupStarts[group + 1]! - start;
-        const position = size === 1 ? start : start + random.below(size);
-        picks[to++] = identity ? position : rows[position]!;
-      } else if (misses-- === 0) break;
+    while (to < first + wanted) {
+      const group = from + this.#random.below(width);
+      if (this.#taken.add(groups[group * GROUP_WORDS + GROUP_KEY_WORD]!)) this.picks[to++] = group;
+      else if (misses-- === 0) break;
     }
-    this.pickCount = to;
-    return to - first;
+    return to;
   }
 
   /** What the keys of the distinct rule are below. */
@@ -243,7 +255,7 @@ export class Selector {
       this.picks[this.pickCount++] = row;
       return true;
     }
-    const key = set.groupKeys[index]!;
+    const key = set.groups[index * GROUP_WORDS + GROUP_KEY_WORD]!;
     if (this.#taken.has(key)) return false;
     const row = this.#drawMember(index);
     // A group without an allowed member is not taken: the other pool may have one in it.
@@ -255,9 +267,9 @@ export class Selector {
 
   /** A member of the group, each allowed one equally likely, or NO_MEMBER when none is allowed. */
   #drawMember(group: number): number {
-    const { groupStarts, identity, rows } = this.#set;
-    const start = groupStarts[group]!;
-    const size = groupStarts[group + 1]! - start;
+    const { groups, identity, rows } = this.#set;
+    const start = groups[group * GROUP_WORDS + GROUP_START_WORD]!;
+    const size = groups[(group + 1) * GROUP_WORDS + GROUP_START_WORD]! - start;
     const random = this.#random;
     for (let tries = 0; tries < MEMBER_TRIES; tries++) {
       const position = size === 1 ? start : start + random.below(size);
@@ -283,9 +295,7 @@ export class Selector {
 
   #isBlocked(row: number): boolean {
     if (this.#excluded.has(row)) return true;
-    return (
-      this.#distinct !== DISTINCT_NETWORK && this.#blockedNetworks.has(this.#snapshot.views.networks[row]!)
-    );
+    return this.#distinct !== DISTINCT_NETWORK && this.#blockedNetworks.has(this.#networkOf(row));
   }
 
   /**
@@ -296,7 +306,9 @@ export class Selector {
   #freeSharedGroups(missing: number): number {
     const set = this.#set;
     const vettedGroupOf = new Map<number, number>();
-    for (let group = 0; group < set.vettedGroups; group++) vettedGroupOf.set(set.groupKeys[group]!, group);
+    for (let group = 0; group < set.vettedGroups; group++) {
+      vettedGroupOf.set(set.groups[group * GROUP_WORDS + GROUP_KEY_WORD]!, group);
+    }
     const moves: { pick: number; vettedRow: number }[] = [];
     for (let pick = 0; pick < this.newPicked && moves.length < missing; pick++) {
       const vettedGroup = vettedGroupOf.get(this.#keyOf(this.picks[pick]!));
@@ -316,8 +328,14 @@ export class Selector {
   }
 
   #keyOf(row: number): number {
-    const { networks, attributeCodes } = this.#snapshot.views;
-    return this.#distinct === DISTINCT_NETWORK ? networks[row]! : attributeCodes[this.#attribute]![row]!;
+    const { attributeCodes } = this.#snapshot.views;
+    return this.#distinct === DISTINCT_NETWORK
+      ? this.#networkOf(row)
+      : attributeCodes[this.#attribute]![row]!;
+  }
+
+  #networkOf(row: number): number {
+    return this.#snapshot.views.rowWords[row * ROW_WORDS + ROW_NETWORK_WORD]!;
   }
 
   /**

@@ -1,26 +1,28 @@
 /** Says why a selection came out short. Off the hot path: only short answers pay for it. */
 
+import { DISTINCT_NONE } from '../../../native-layout/kernel-memory.ts';
+import type { Outcome } from '../kernel/kernel.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
-import { DISTINCT_NONE, type Draw, type Selector } from './selection.ts';
+import type { Draw } from './selection.ts';
 import type { Shortage } from './selection-types.ts';
 
-export function shortageOf(snapshot: Snapshot, draw: Draw, selector: Selector): Shortage {
+export function shortageOf(snapshot: Snapshot, draw: Draw, outcome: Outcome): Shortage {
   const set = snapshot.sets[draw.set]!;
   const byNode = draw.distinct === DISTINCT_NONE;
-  const found = selector.pickCount;
+  const { found, newFound } = outcome;
   const numbers = {
     requested: draw.count,
     found,
-    vettedWanted: selector.vettedWanted,
-    vettedFound: found - selector.newPicked,
-    newWanted: selector.newWanted,
-    newFound: selector.newPicked,
+    vettedWanted: outcome.vettedWanted,
+    vettedFound: found - newFound,
+    newWanted: outcome.newWanted,
+    newFound,
     vettedNodes: set.vettedPositions,
     vettedGroups: byNode ? set.vettedPositions : set.vettedGroups,
     newNodes: set.newPositions,
     newGroups: byNode ? set.newPositions : set.newGroups,
-    excludedKnown: draw.excludedCount,
-    heldKnown: draw.heldCount,
+    excludedKnown: outcome.excludedKnown,
+    heldKnown: outcome.heldKnown,
   };
   return { ...numbers, reason: reasonOf(numbers, draw.fillWithNew) };
 }

@@ -1,8 +1,7 @@
 /** Node ids: 64 hexadecimal digits or 32 bytes on the outside, eight little-endian words inside. */
 
-import { ID_BYTES } from '../../../native-layout/snapshot-layout.ts';
+import { ID_BYTES } from '../../../native-layout/snapshot-row.ts';
 
-export const ID_WORDS = ID_BYTES / 4;
 const ID_DIGITS = 64;
 /** Node's decoder looks at the low byte of a character only: it takes U+0130 for `0`. The test costs 8 ns. */
 const BEYOND_ONE_BYTE = /[\u0100-\uffff]/;

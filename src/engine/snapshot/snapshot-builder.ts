@@ -4,18 +4,18 @@
  * one column at a time is copied aside. Runs on the loader thread; nobody else may look at the slot meanwhile
  * (I3, I4).
  */
-import { WIDE_ADDRESS_BYTES, WIDE_ADDRESS_LENGTH_BYTE } from '../../../native-layout/address-cell.ts';
 import { POOL_INELIGIBLE, POOL_NEW, POOL_VETTED } from '../../../native-layout/node-record.ts';
 import { ATTRIBUTE_VALUES_MAX, indexEntriesFor } from '../../../native-layout/snapshot-header.ts';
+import { ID_WORDS, ROW_NETWORK_WORD, ROW_WORDS } from '../../../native-layout/snapshot-row.ts';
 import type { SnapshotViews } from '../../../native-layout/snapshot-views.ts';
-import { formatAddress, isIpv4, parseAddress } from '../address/address.ts';
-import { writeIpv4Cell, writeWideCell } from '../address/address-cell-writer.ts';
+import { isIpv4, parseAddress } from '../address/address.ts';
 import { NetworkTable, type PrefixBits } from '../address/network-table.ts';
+import { writeIpv4Row, writeWideAddress, writeWideRow } from '../address/row-writer.ts';
 import { specialUseTest } from '../address/special-use.ts';
 import { CacheError } from '../errors.ts';
 import type { PlacementPlan } from '../placement/placement-plan.ts';
 import { findRow, indexKeys, insertRow, NO_ROW } from './id-index.ts';
-import { bytesOf, ID_WORDS, parseNodeId } from './node-id.ts';
+import { bytesOf, parseNodeId } from './node-id.ts';
 import type { NodeRow } from './node-row.ts';
 import { finishSnapshot, type SnapshotStamp } from './snapshot-finish.ts';
 
@@ -47,7 +47,6 @@ export class SnapshotBuilder {
   readonly #keys: Int32Array;
   readonly #id = new Uint32Array(ID_WORDS);
   readonly #idBytes = bytesOf(this.#id);
-  readonly #addressBytes: Uint8Array;
   readonly #dictionaries: Map<string, number>[];
   readonly #refused = new Map<string, number>();
   readonly #ineligible = new Map<string, number>();
@@ -66,7 +65,6 @@ export class SnapshotBuilder {
     this.#specialUse = specialUseTest(options.allowRanges);
     this.#seed = options.indexSeed;
     this.#keys = indexKeys(options.indexSeed);
-    this.#addressBytes = bytesOf(views.addressWords);
     this.#dictionaries = options.plan.attributes.map(() => new Map());
     views.idIndex.fill(0, 0, this.#indexEntries);
   }
@@ -98,7 +96,7 @@ export class SnapshotBuilder {
     }
     const at = this.#rows;
     this.#writeAddress(at, row.port);
-    this.views.networks[at] = row.network
+    this.views.rowWords[at * ROW_WORDS + ROW_NETWORK_WORD] = row.network
       ? this.#networks.ofName(row.network)
       : this.#networks.ofAddress(this.#address);
     this.#writeAttributes(at, row);
@@ -125,7 +123,7 @@ export class SnapshotBuilder {
   /** Writes the row's id and enters it into the index as a side effect of finding no reason to refuse it. */
   #refusal(row: NodeRow): string | undefined {
     const at = this.#rows;
-    const { idWords, idIndex, layout } = this.views;
+    const { rowWords, idIndex, layout } = this.views;
     if (!parseAddress(row.ip, this.#address)) return 'address-invalid';
     const range = this.#specialUse(this.#address);
     if (range !== undefined) return `special-use:${range}`;
@@ -133,7 +131,7 @@ export class SnapshotBuilder {
     // Not in the slot yet: it may be full, and then only a row that would be added is one too many.
     if (!parseNodeId(row.id, this.#idBytes, 0)) return 'id-invalid';
     const id = this.#id;
-    if (findRow(idIndex, this.#indexEntries, this.#keys, idWords, id, 0) !== NO_ROW) return 'id-duplicate';
+    if (findRow(idIndex, this.#indexEntries, this.#keys, rowWords, id, 0) !== NO_ROW) return 'id-duplicate';
     if (at === layout.extents.rows) {
       throw new CacheError(
         'CAPACITY_EXCEEDED',
@@ -141,9 +139,9 @@ export class SnapshotBuilder {
         { field: 'capacity.nodes' },
       );
     }
-    idWords.set(id, at * ID_WORDS);
+    rowWords.set(id, at * ROW_WORDS);
     this.#growFor(at);
-    insertRow(idIndex, this.#indexEntries, this.#keys, idWords, at);
+    insertRow(idIndex, this.#indexEntries, this.#keys, rowWords, at);
     return undefined;
   }
 
@@ -154,18 +152,13 @@ export class SnapshotBuilder {
   }
 
   #writeAddress(at: number, port: number): void {
-    const { cellBytes, wideAddressBytes } = this.views;
-    this.#addressBytes.set(this.#address, at * 16);
+    const { rowBytes, wideAddressBytes } = this.views;
     if (isIpv4(this.#address)) {
-      writeIpv4Cell(cellBytes, at, this.#address, port);
+      writeIpv4Row(rowBytes, at, this.#address, port);
       return;
     }
-    const text = formatAddress(this.#address);
-    const wideAt = this.#wideAddresses * WIDE_ADDRESS_BYTES;
-    wideAddressBytes.fill(0, wideAt, wideAt + WIDE_ADDRESS_BYTES);
-    for (let i = 0; i < text.length; i++) wideAddressBytes[wideAt + i] = text.charCodeAt(i);
-    wideAddressBytes[wideAt + WIDE_ADDRESS_LENGTH_BYTE] = text.length;
-    writeWideCell(cellBytes, at, this.#wideAddresses, port);
+    writeWideAddress(wideAddressBytes, this.#wideAddresses, this.#address);
+    writeWideRow(rowBytes, at, this.#wideAddresses, port);
     this.#wideAddresses++;
   }
 
@@ -205,10 +198,10 @@ export class SnapshotBuilder {
     }
     const entries = indexEntriesFor(at + 1);
     if (entries === this.#indexEntries) return;
-    const { idIndex, idWords } = this.views;
+    const { idIndex, rowWords } = this.views;
     this.#indexEntries = entries;
     idIndex.fill(0, 0, entries);
-    for (let row = 0; row < at; row++) insertRow(idIndex, entries, this.#keys, idWords, row);
+    for (let row = 0; row < at; row++) insertRow(idIndex, entries, this.#keys, rowWords, row);
   }
 }
 

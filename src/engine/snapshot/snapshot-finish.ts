@@ -3,7 +3,6 @@
  * in the order vetted, new, ineligible, so that candidates are one run of rows and the members of a network
  * stand together.
  */
-import { CELL_WORDS } from '../../../native-layout/address-cell.ts';
 import { POOL_INELIGIBLE, POOL_NEW, POOL_VETTED } from '../../../native-layout/node-record.ts';
 import {
   DESCRIPTION_BYTES_MAX,
@@ -13,11 +12,16 @@ import {
   SNAPSHOT_MAGIC,
   setEntryWord,
 } from '../../../native-layout/snapshot-header.ts';
-import { COLUMN_ALIGNMENT_BYTES } from '../../../native-layout/snapshot-layout.ts';
+import {
+  alignColumn,
+  GROUP_KEY_WORD,
+  GROUP_START_WORD,
+  GROUP_WORDS,
+} from '../../../native-layout/snapshot-layout.ts';
+import { ROW_NETWORK_WORD, ROW_WORDS } from '../../../native-layout/snapshot-row.ts';
 import type { SetViews, SnapshotViews } from '../../../native-layout/snapshot-views.ts';
 import { CacheError } from '../errors.ts';
 import type { PlacementPlan, PlannedSet } from '../placement/placement-plan.ts';
-import { ID_WORDS } from './node-id.ts';
 import { computeDigest, contentLayout } from './snapshot.ts';
 
 /** What the loader knows of a load beside its rows. */
@@ -38,8 +42,6 @@ export interface UnsortedRows {
   readonly dictionaries: readonly ReadonlyMap<string, number>[];
 }
 
-const ADDRESS_WORDS = 4;
-
 export function finishSnapshot(
   views: SnapshotViews,
   plan: PlacementPlan,
@@ -48,7 +50,7 @@ export function finishSnapshot(
 ): void {
   const { header } = views;
   const count = unsorted.rows;
-  const target = sortedPositions(views.networks, unsorted);
+  const target = sortedPositions(networksOf(views, count), unsorted);
   permuteRows(views, target, count, unsorted.indexEntries);
   const passes = permuted(unsorted.passes, target, count);
   const pools = countPools(unsorted.pools, count);
@@ -69,9 +71,21 @@ export function finishSnapshot(
   views.headerFloats[HEADER_WORD.READ_AT_MONOTONIC / 2] = stamp.readAtMonotonic;
   views.headerFloats[HEADER_WORD.READ_AT_UNIX / 2] = stamp.readAtUnix;
   header[HEADER_WORD.DESCRIPTION_BYTES] = writeDescription(views, plan, unsorted.dictionaries);
-  for (let set = 0; set < plan.sets.length; set++) fillSet(views, set, plan.sets[set]!, passes, pools);
+  const networks = networksOf(views, count);
+  for (let set = 0; set < plan.sets.length; set++) {
+    const planned = plan.sets[set]!;
+    const keys = planned.attribute === undefined ? networks : views.attributeCodes[planned.attribute]!;
+    fillSet(views, set, planned, keys, passes, pools);
+  }
   clearPadding(views);
   computeDigest(views, header.subarray(HEADER_WORD.DIGEST));
+}
+
+/** The network of each row, as a column of its own: what is sorted by is read often. */
+function networksOf({ rowWords }: SnapshotViews, count: number): Uint32Array {
+  const networks = new Uint32Array(count);
+  for (let row = 0; row < count; row++) networks[row] = rowWords[row * ROW_WORDS + ROW_NETWORK_WORD]!;
+  return networks;
 }
 
 /** Where each row goes: a counting sort by (pool, network), stable. */
@@ -87,10 +101,7 @@ function sortedPositions(networks: Uint32Array, unsorted: UnsortedRows): Uint32A
 }
 
 function permuteRows(views: SnapshotViews, target: Uint32Array, count: number, indexEntries: number): void {
-  permuteWords(views.idWords, ID_WORDS, target, count);
-  permuteWords(views.addressWords, ADDRESS_WORDS, target, count);
-  permuteWords(views.cellWords, CELL_WORDS, target, count);
-  permuteWords(views.networks, 1, target, count);
+  permuteWords(views.rowWords, ROW_WORDS, target, count);
   for (const codes of views.attributeCodes) {
     const before = codes.slice(0, count);
     for (let row = 0; row < count; row++) codes[target[row]!] = before[row]!;
@@ -136,32 +147,18 @@ function fillSet(
   views: SnapshotViews,
   number: number,
   planned: PlannedSet,
+  keys: Uint32Array | Uint16Array,
   passes: Uint32Array,
   pools: PoolCounts,
 ): void {
   const set = views.sets[number]!;
-  const codes = planned.attribute === undefined ? undefined : views.attributeCodes[planned.attribute]!;
-  const keys = codes ?? views.networks;
-  const identity = planned.filter === 0 && codes === undefined;
+  const unsorted = planned.attribute !== undefined;
+  const identity = planned.filter === 0 && !unsorted;
   const first = { position: 0, group: 0 };
-  const vetted = fillPool(
-    set,
-    first,
-    keys,
-    identity,
-    codes !== undefined,
-    candidates(passes, planned, 0, pools.vetted),
-  );
+  const vetted = fillPool(set, first, keys, identity, unsorted, candidates(passes, planned, 0, pools.vetted));
   const end = pools.vetted + pools.new;
-  const all = fillPool(
-    set,
-    vetted,
-    keys,
-    identity,
-    codes !== undefined,
-    candidates(passes, planned, pools.vetted, end),
-  );
-  set.groupStarts[all.group] = all.position;
+  const all = fillPool(set, vetted, keys, identity, unsorted, candidates(passes, planned, pools.vetted, end));
+  writeGroup(set, all.group, all.position, 0);
   const entry = setEntryWord(number);
   views.header[entry + SET_WORD.GROUPING] = planned.attribute === undefined ? 0 : planned.attribute + 1;
   views.header[entry + SET_WORD.IDENTITY] = identity ? 1 : 0;
@@ -201,13 +198,17 @@ function fillPool(
   for (let i = 0; i < ordered.length; i++, position++) {
     const row = ordered[i]!;
     const key = keys[row]!;
-    if (i === 0 || key !== set.groupKeys[group - 1]) {
-      set.groupStarts[group] = position;
-      set.groupKeys[group++] = key;
+    if (i === 0 || key !== set.groups[(group - 1) * GROUP_WORDS + GROUP_KEY_WORD]) {
+      writeGroup(set, group++, position, key);
     }
     if (!identity) set.rows[position] = row;
   }
   return { position, group };
+}
+
+function writeGroup({ groups }: SetViews, group: number, start: number, key: number): void {
+  groups[group * GROUP_WORDS + GROUP_START_WORD] = start;
+  groups[group * GROUP_WORDS + GROUP_KEY_WORD] = key;
 }
 
 function sortedByKey(rows: Uint32Array, keys: Uint32Array | Uint16Array): Uint32Array {
@@ -251,6 +252,6 @@ function clearPadding(views: SnapshotViews): void {
   const bytes = new Uint8Array(views.buffer);
   contentLayout(views.header).columns.forEach((column, i) => {
     const end = views.layout.columns[i]!.byteOffset + column.byteLength;
-    bytes.fill(0, end, Math.ceil(end / COLUMN_ALIGNMENT_BYTES) * COLUMN_ALIGNMENT_BYTES);
+    bytes.fill(0, end, alignColumn(end));
   });
 }

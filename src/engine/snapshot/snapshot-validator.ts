@@ -3,22 +3,27 @@
  * builder wrote. Throws SNAPSHOT_CORRUPT naming the first thing that is wrong. Every check is linear in the
  * rows.
  */
-import {
-  CELL_BYTES,
-  CELL_PORT_BYTE,
-  CELL_PORT_LENGTH_BYTE,
-  CELL_PORT_TEXT_BYTE,
-  CELL_TEXT_LENGTH_BYTE,
-  WIDE_ADDRESS_BYTES,
-  WIDE_ADDRESS_LENGTH_BYTE,
-} from '../../../native-layout/address-cell.ts';
 import { HEADER_WORD, SET_WORD, setEntryWord } from '../../../native-layout/snapshot-header.ts';
-import { ADDRESS_BYTES } from '../../../native-layout/snapshot-layout.ts';
+import { GROUP_KEY_WORD, GROUP_START_WORD, GROUP_WORDS } from '../../../native-layout/snapshot-layout.ts';
+import {
+  ROW_ADDRESS_BYTE,
+  ROW_ADDRESS_WORD,
+  ROW_BYTES,
+  ROW_NETWORK_WORD,
+  ROW_PORT_BYTE,
+  ROW_PORT_TEXT_BYTE,
+  ROW_PORT_TEXT_LENGTH_BYTE,
+  ROW_TEXT_BYTE,
+  ROW_TEXT_LENGTH_BYTE,
+  ROW_WORDS,
+  WIDE_ADDRESS_BYTES,
+  WIDE_BINARY_BYTE,
+  WIDE_TEXT_LENGTH_BYTE,
+} from '../../../native-layout/snapshot-row.ts';
 import type { SnapshotViews } from '../../../native-layout/snapshot-views.ts';
 import { formatAddress, isIpv4 } from '../address/address.ts';
 import { CacheError } from '../errors.ts';
 import { findRow } from './id-index.ts';
-import { bytesOf, ID_WORDS } from './node-id.ts';
 import { type CandidateSet, digestMatches, Snapshot } from './snapshot.ts';
 
 export function validateSnapshot(views: SnapshotViews): Snapshot {
@@ -34,58 +39,59 @@ export function validateSnapshot(views: SnapshotViews): Snapshot {
 
 /** Every row is found under its id, and no entry is left over. */
 function checkIndex(snapshot: Snapshot): void {
-  const { idIndex, idWords } = snapshot.views;
+  const { idIndex, rowWords } = snapshot.views;
   const { indexEntries, indexKeys, rowCount } = snapshot;
   let filled = 0;
   for (let entry = 0; entry < indexEntries; entry++) if (idIndex[entry] !== 0) filled++;
   if (filled !== rowCount) fail(`the id index has ${filled} entries for ${rowCount} rows`);
   for (let row = 0; row < rowCount; row++) {
-    const found = findRow(idIndex, indexEntries, indexKeys, idWords, idWords, row * ID_WORDS);
+    const found = findRow(idIndex, indexEntries, indexKeys, rowWords, rowWords, row * ROW_WORDS);
     if (found !== row) fail(`row ${row} is found at row ${found}`);
   }
 }
 
 /** The text of every address is that of its bytes, and the port's digits are those of the port. */
 function checkAddresses(snapshot: Snapshot): void {
-  const { addressWords, cellBytes, networks } = snapshot.views;
-  const addresses = bytesOf(addressWords);
+  const { rowBytes, rowWords } = snapshot.views;
   for (let row = 0; row < snapshot.rowCount; row++) {
-    const cell = row * CELL_BYTES;
-    const address = row * ADDRESS_BYTES;
-    if (networks[row]! >= snapshot.networkCount) fail(`row ${row} is in network ${networks[row]}`);
-    const port = cellBytes[cell + CELL_PORT_BYTE]! | (cellBytes[cell + CELL_PORT_BYTE + 1]! << 8);
-    const digits = cellBytes[cell + CELL_PORT_LENGTH_BYTE]!;
-    if (port === 0 || port !== decimal(cellBytes, cell + CELL_PORT_TEXT_BYTE, digits))
+    const at = row * ROW_BYTES;
+    const network = rowWords[row * ROW_WORDS + ROW_NETWORK_WORD]!;
+    if (network >= snapshot.networkCount) fail(`row ${row} is in network ${network}`);
+    const port = rowBytes[at + ROW_PORT_BYTE]! | (rowBytes[at + ROW_PORT_BYTE + 1]! << 8);
+    const digits = rowBytes[at + ROW_PORT_TEXT_LENGTH_BYTE]!;
+    if (port === 0 || port !== decimal(rowBytes, at + ROW_PORT_TEXT_BYTE, digits))
       fail(`row ${row} has a bad port`);
-    const same = isIpv4(addresses, address)
-      ? isDottedDecimal(cellBytes, cell, addresses, address + 12)
-      : isWideAddress(snapshot, cell, formatAddress(addresses, address));
+    const same =
+      rowBytes[at + ROW_TEXT_LENGTH_BYTE] === 0
+        ? isWideAddress(snapshot, row)
+        : isDottedDecimal(rowBytes, at);
     if (!same) fail(`the address text of row ${row} is not that of its bytes`);
   }
 }
 
-/** The text in the cell is the four bytes in dotted decimal. */
-function isDottedDecimal(cells: Uint8Array, cell: number, address: Uint8Array, from: number): boolean {
-  let at = cell;
+/** The text of the row at byte `row` is its four address bytes in dotted decimal. */
+function isDottedDecimal(bytes: Uint8Array, row: number): boolean {
+  let at = row + ROW_TEXT_BYTE;
   for (let part = 0; part < 4; part++) {
-    if (part > 0 && cells[at++] !== 46) return false;
-    const byte = address[from + part]!;
-    const digits = byte >= 100 ? 3 : byte >= 10 ? 2 : 1;
-    if (decimal(cells, at, digits) !== byte) return false;
+    if (part > 0 && bytes[at++] !== 46) return false;
+    const octet = bytes[row + ROW_ADDRESS_BYTE + part]!;
+    const digits = octet >= 100 ? 3 : octet >= 10 ? 2 : 1;
+    if (decimal(bytes, at, digits) !== octet) return false;
     at += digits;
   }
-  return cells[cell + CELL_TEXT_LENGTH_BYTE] === at - cell;
+  return bytes[row + ROW_TEXT_LENGTH_BYTE] === at - row - ROW_TEXT_BYTE;
 }
 
-/** The cell names a wide address, and its text is `text`. */
-function isWideAddress({ views }: Snapshot, cell: number, text: string): boolean {
-  const { cellBytes, cellWords, header, wideAddressBytes } = views;
-  const number = cellWords[cell / 4]!;
-  if (cellBytes[cell + CELL_TEXT_LENGTH_BYTE] !== 0 || number >= header[HEADER_WORD.WIDE_ADDRESSES]!)
-    return false;
-  const from = number * WIDE_ADDRESS_BYTES;
-  if (wideAddressBytes[from + WIDE_ADDRESS_LENGTH_BYTE] !== text.length) return false;
-  for (let i = 0; i < text.length; i++) if (wideAddressBytes[from + i] !== text.charCodeAt(i)) return false;
+/** The row names a wide address, which is IPv6, and whose text is that of its bytes. */
+function isWideAddress({ views }: Snapshot, row: number): boolean {
+  const { rowWords, header, wideAddressBytes: bytes } = views;
+  const number = rowWords[row * ROW_WORDS + ROW_ADDRESS_WORD]!;
+  if (number >= header[HEADER_WORD.WIDE_ADDRESSES]!) return false;
+  const at = number * WIDE_ADDRESS_BYTES;
+  if (isIpv4(bytes, at + WIDE_BINARY_BYTE)) return false;
+  const text = formatAddress(bytes, at + WIDE_BINARY_BYTE);
+  if (bytes[at + WIDE_TEXT_LENGTH_BYTE] !== text.length) return false;
+  for (let i = 0; i < text.length; i++) if (bytes[at + i] !== text.charCodeAt(i)) return false;
   return true;
 }
 
@@ -154,23 +160,25 @@ interface GroupRange {
 }
 
 function checkGroups(snapshot: Snapshot, set: CandidateSet, number: number, range: GroupRange): void {
-  const { header, attributeCodes, networks } = snapshot.views;
+  const { header, attributeCodes, rowWords } = snapshot.views;
   const grouping = header[setEntryWord(number) + SET_WORD.GROUPING]!;
-  const keys = grouping === 0 ? networks : attributeCodes[grouping - 1]!;
+  const codes = grouping === 0 ? undefined : attributeCodes[grouping - 1]!;
   const seen = new Set<number>();
   let position = range.start;
   for (let group = range.from; group < range.to; group++) {
-    const key = set.groupKeys[group]!;
-    if (set.groupStarts[group] !== position)
+    const at = group * GROUP_WORDS;
+    const key = set.groups[at + GROUP_KEY_WORD]!;
+    if (set.groups[at + GROUP_START_WORD] !== position)
       fail(`set ${number}: group ${group} does not start at ${position}`);
     if (seen.has(key)) fail(`set ${number}: key ${key} has two groups`);
     seen.add(key);
-    const end = set.groupStarts[group + 1]!;
+    const end = set.groups[at + GROUP_WORDS + GROUP_START_WORD]!;
     if (end <= position || end > range.end) fail(`set ${number}: group ${group} ends at ${end}`);
     for (let before = -1; position < end; position++) {
       const row = set.identity ? position : set.rows[position]!;
       if (row <= before) fail(`set ${number}: row ${row} comes twice or out of order`);
-      if (keys[row] !== key) fail(`set ${number}: row ${row} is not of group ${group}`);
+      const keyOfRow = codes === undefined ? rowWords[row * ROW_WORDS + ROW_NETWORK_WORD] : codes[row];
+      if (keyOfRow !== key) fail(`set ${number}: row ${row} is not of group ${group}`);
       before = row;
     }
   }

@@ -25,8 +25,8 @@ import { indexKeys } from './id-index.ts';
 
 export interface CandidateSet {
   rows: Uint32Array;
-  groupStarts: Uint32Array;
-  groupKeys: Uint32Array;
+  /** First position and key of each group, by turns; then the closing pair. */
+  groups: Uint32Array;
   identity: boolean;
   vettedPositions: number;
   newPositions: number;

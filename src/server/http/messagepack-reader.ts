@@ -4,7 +4,7 @@
  * declared length is believed only as far as there are bytes, so that nothing is allocated on a client's
  * word.
  */
-import { ID_BYTES } from '../../../native-layout/snapshot-layout.ts';
+import { ID_BYTES } from '../../../native-layout/snapshot-row.ts';
 import { BodyError, JSON_DEPTH_MAX } from '../strict-json.ts';
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true });

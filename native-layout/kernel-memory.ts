@@ -1,0 +1,131 @@
+/**
+ * The private memory of a thread's kernel: never shared, and one for all slots of a cache. It begins with the
+ * directory, 32-bit words that say where the areas are, where the columns of a slot are, and what the last
+ * call found. The kernel keeps no state elsewhere: an instance of it is code that is bound to two memories.
+ */
+import { ATTRIBUTE_VALUES_MAX, ATTRIBUTES_MAX, SETS_MAX } from './snapshot-header.ts';
+import type { SnapshotLayout } from './snapshot-layout.ts';
+import { ID_BYTES } from './snapshot-row.ts';
+
+/** ChaCha8Rand: 16 blocks, of which the last eight words are the next key. */
+export const RANDOM_BLOCK_BYTES = 1024;
+export const RANDOM_KEY_BYTES = 32;
+export const RANDOM_OUTPUT_BYTES = RANDOM_BLOCK_BYTES - RANDOM_KEY_BYTES;
+
+/**
+ * Words of the directory. Places are in bytes: of areas from the start of this memory, of columns in a slot.
+ */
+export const KERNEL_WORD = {
+  /** Random bytes that have been handed out since the last refill; RANDOM_OUTPUT_BYTES asks for one. */
+  RANDOM_USED: 0,
+  RANDOM: 1,
+  /** Ids of a request, 32 bytes each: those to exclude, then those that are held. */
+  IDS: 2,
+  /** Rows that those ids stand for; for a lookup plus one, and 0 for an unknown id. */
+  BLOCKED_ROWS: 3,
+  PICKS: 4,
+  /** What undoes the bits of the set of taken groups. */
+  TOUCHED: 5,
+  /** Sets of numbers, a bit each, all zero between two calls. */
+  TAKEN: 6,
+  BLOCKED: 7,
+  BLOCKED_NETWORKS: 8,
+  /** A number for every position or group of a candidate set; filled when it is needed. */
+  ORDER: 9,
+  /** A number for every group key, all zero between two calls. */
+  GROUP_OF: 10,
+  MOVES: 11,
+  /** Picks whose group has more than one member, and how many it has. */
+  MEMBERS: 12,
+  OUTPUT: 13,
+  /** The id index's keys, eight addends and eight factors, and the seed that they come from. */
+  INDEX_KEYS: 14,
+  INDEX_SEED: 15,
+
+  ROW: 16,
+  ID_INDEX: 17,
+  WIDE_ADDRESS: 18,
+
+  PICKED: 20,
+  NEW_PICKED: 21,
+  NEW_WANTED: 22,
+  VETTED_WANTED: 23,
+  EXCLUDED_KNOWN: 24,
+  HELD_KNOWN: 25,
+
+  /** A word a column. */
+  ATTRIBUTES: 32,
+  /** Two words a candidate set: its row list and its groups. */
+  SETS: 32 + ATTRIBUTES_MAX,
+} as const;
+
+/** What may not come twice in an answer. */
+export const DISTINCT_NETWORK = 0;
+export const DISTINCT_NONE = 1;
+export const DISTINCT_ATTRIBUTE = 2;
+
+/** Bits of a call's flags. */
+export const FLAG_CAP_NEW = 1;
+export const FLAG_FILL_WITH_NEW = 2;
+export const FLAG_VETTED_FIRST = 4;
+
+const DIRECTORY_WORDS = KERNEL_WORD.SETS + 2 * SETS_MAX;
+const AREA_ALIGNMENT_BYTES = 64;
+const INDEX_KEY_BYTES = 64;
+/** A store may overrun what it is about by so much. */
+const SLACK_BYTES = 64;
+
+/** Sizes that the areas depend on. */
+export interface KernelExtents {
+  readonly layout: SnapshotLayout;
+  readonly countMax: number;
+  readonly idsMax: number;
+  /** Bytes of the largest answer in any format. */
+  readonly outputBytes: number;
+}
+
+export interface KernelPlan {
+  /** The directory as it is before the first call; the key of the randomness is not in it. */
+  readonly directory: Uint32Array;
+  readonly byteLength: number;
+}
+
+/** Where everything is, for a cache of these extents. */
+export function planKernelMemory({ layout, countMax, idsMax, outputBytes }: KernelExtents): KernelPlan {
+  const directory = new Uint32Array(DIRECTORY_WORDS);
+  let byteLength = 4 * DIRECTORY_WORDS;
+  const area = (word: number, bytes: number) => {
+    byteLength = Math.ceil(byteLength / AREA_ALIGNMENT_BYTES) * AREA_ALIGNMENT_BYTES;
+    directory[word] = byteLength;
+    byteLength += bytes + SLACK_BYTES;
+  };
+  const { rows } = layout.extents;
+  // Group keys are network numbers or attribute codes; without a distinct rule rows stand for them.
+  const keys = Math.max(rows, ATTRIBUTE_VALUES_MAX + 1);
+  area(KERNEL_WORD.RANDOM, RANDOM_BLOCK_BYTES);
+  area(KERNEL_WORD.INDEX_KEYS, INDEX_KEY_BYTES);
+  area(KERNEL_WORD.PICKS, 4 * countMax);
+  area(KERNEL_WORD.TOUCHED, 4 * (2 * countMax + idsMax));
+  area(KERNEL_WORD.MOVES, 8 * countMax);
+  area(KERNEL_WORD.MEMBERS, 8 * countMax);
+  area(KERNEL_WORD.TAKEN, Math.ceil(keys / 8));
+  area(KERNEL_WORD.BLOCKED, Math.ceil(rows / 8));
+  area(KERNEL_WORD.BLOCKED_NETWORKS, Math.ceil(rows / 8));
+  area(KERNEL_WORD.IDS, ID_BYTES * idsMax);
+  area(KERNEL_WORD.BLOCKED_ROWS, 4 * idsMax);
+  area(KERNEL_WORD.OUTPUT, outputBytes);
+  area(KERNEL_WORD.GROUP_OF, 4 * keys);
+  area(KERNEL_WORD.ORDER, 4 * rows);
+  directory[KERNEL_WORD.RANDOM_USED] = RANDOM_OUTPUT_BYTES;
+  directory[KERNEL_WORD.ROW] = layout.row.byteOffset;
+  directory[KERNEL_WORD.ID_INDEX] = layout.idIndex.byteOffset;
+  directory[KERNEL_WORD.WIDE_ADDRESS] = layout.wideAddress.byteOffset;
+  layout.attributes.forEach((column, i) => {
+    directory[KERNEL_WORD.ATTRIBUTES + i] = column.byteOffset;
+  });
+  layout.sets.forEach((set, i) => {
+    directory[KERNEL_WORD.SETS + 2 * i] = set.rows.byteOffset;
+    directory[KERNEL_WORD.SETS + 2 * i + 1] = set.groups.byteOffset;
+  });
+  return { directory, byteLength };
+}

@@ -1,0 +1,450 @@
+/**
+ * Draws the picks of one selection. The plain twin, with the reasons for every step, is
+ * src/engine/selection/selection.ts: from the same random words both make the same picks.
+ */
+import {
+  DESCRIBING_WORDS,
+  DISTINCT_ATTRIBUTE,
+  DISTINCT_NETWORK,
+  DISTINCT_NONE,
+  FLAG_CAP_NEW,
+  FLAG_FILL_WITH_NEW,
+  FLAG_VETTED_FIRST,
+  GROUP_BYTES,
+  HEADER_WORD_VETTED,
+  ID_BYTES,
+  KERNEL_WORD_ATTRIBUTES,
+  KERNEL_WORD_BLOCKED,
+  KERNEL_WORD_BLOCKED_NETWORKS,
+  KERNEL_WORD_BLOCKED_ROWS,
+  KERNEL_WORD_EXCLUDED_KNOWN,
+  KERNEL_WORD_GROUP_OF,
+  KERNEL_WORD_HELD_KNOWN,
+  KERNEL_WORD_IDS,
+  KERNEL_WORD_MEMBERS,
+  KERNEL_WORD_MOVES,
+  KERNEL_WORD_NEW_PICKED,
+  KERNEL_WORD_NEW_WANTED,
+  KERNEL_WORD_ORDER,
+  KERNEL_WORD_PICKED,
+  KERNEL_WORD_PICKS,
+  KERNEL_WORD_RANDOM,
+  KERNEL_WORD_RANDOM_USED,
+  KERNEL_WORD_ROW,
+  KERNEL_WORD_SETS,
+  KERNEL_WORD_TAKEN,
+  KERNEL_WORD_TOUCHED,
+  KERNEL_WORD_VETTED_WANTED,
+  RANDOM_OUTPUT_BYTES,
+  ROW_BYTES,
+  ROW_NETWORK_BYTE,
+  SET_ENTRY_WORDS,
+  SET_WORD_IDENTITY,
+  SET_WORD_NEW_GROUPS,
+  SET_WORD_NEW_POSITIONS,
+  SET_WORD_VETTED_GROUPS,
+  SET_WORD_VETTED_POSITIONS,
+} from './constants';
+import { directory, header, setDirectory } from './directory';
+import { knownRows, NO_ROW, prepareKeys } from './lookup';
+import { add, clear, has } from './number-set';
+import { below, chance, eraseWords, markWords, refill } from './random';
+import { load16, load32 } from './slot';
+
+/** Attribute code of a row that has no value. */
+const NO_VALUE: u32 = 0;
+/** Draws inside a group before its members are counted out. */
+const MEMBER_TRIES: u32 = 8;
+
+// What one call works on: set by `select`, meaningless between two calls.
+let rule: u32 = 0;
+let attributeColumn: u32 = 0;
+let rowColumn: u32 = 0;
+let setRows: u32 = 0;
+let setGroups: u32 = 0;
+let identity: bool = false;
+let picks: u32 = 0;
+let pickCount: u32 = 0;
+let taken: u32 = 0;
+let touched: u32 = 0;
+let takenCount: u32 = 0;
+let blocked: u32 = 0;
+let blockedNetworks: u32 = 0;
+let blockedCount: u32 = 0;
+
+/**
+ * Picks up to `count` rows. `flags` are FLAG_…, `distinct` is DISTINCT_…; `set` is the candidate set,
+ * `attribute` that of DISTINCT_ATTRIBUTE; the ids to exclude and those that are held stand one behind the
+ * other at IDS. Returns the number of picks, which are at PICKS; the directory says the rest.
+ */
+export function select(
+  count: u32,
+  newFraction: f64,
+  flags: u32,
+  distinct: u32,
+  set: u32,
+  attribute: u32,
+  excludedIds: u32,
+  heldIds: u32,
+): u32 {
+  const entry = DESCRIBING_WORDS + set * SET_ENTRY_WORDS;
+  open(distinct, set, attribute, header(entry + SET_WORD_IDENTITY) === 1);
+  block(excludedIds, heldIds);
+  const vettedPositions = header(entry + SET_WORD_VETTED_POSITIONS);
+  const newPositions = header(entry + SET_WORD_NEW_POSITIONS);
+  const byNode = distinct === DISTINCT_NONE;
+  const vettedEnd = byNode ? vettedPositions : header(entry + SET_WORD_VETTED_GROUPS);
+  const end = vettedEnd + (byNode ? newPositions : header(entry + SET_WORD_NEW_GROUPS));
+  const fraction =
+    (flags & FLAG_CAP_NEW) !== 0 ? capped(newFraction, vettedPositions, newPositions) : newFraction;
+  const newWanted = drawNewCount(count, fraction);
+
+  const newFirst = drawFrom(vettedEnd, end, newWanted);
+  const vettedWanted = count - newFirst;
+  const vetted = drawFrom(0, vettedEnd, vettedWanted);
+  let newPicked = newFirst;
+  let repaired: u32 = 0;
+  let missing = vettedWanted - vetted;
+  if (missing > 0 && newFirst > 0 && !byNode) repaired = freeSharedGroups(vettedEnd, end, newFirst, missing);
+  missing -= repaired;
+  if (missing > 0 && (flags & FLAG_FILL_WITH_NEW) !== 0) newPicked += drawFrom(vettedEnd, end, missing);
+  const vettedFirst = (flags & FLAG_VETTED_FIRST) !== 0;
+  const later = repaired > 0 || newPicked > newFirst;
+  if (!vettedFirst || later) mix(newFirst, later);
+  if (vettedFirst) sortVettedFirst();
+  setDirectory(KERNEL_WORD_PICKED, pickCount);
+  setDirectory(KERNEL_WORD_NEW_PICKED, newPicked);
+  setDirectory(KERNEL_WORD_NEW_WANTED, newWanted);
+  setDirectory(KERNEL_WORD_VETTED_WANTED, vettedWanted);
+  leave();
+  return pickCount;
+}
+
+function open(distinct: u32, set: u32, attribute: u32, isIdentity: bool): void {
+  rule = distinct;
+  attributeColumn = directory(KERNEL_WORD_ATTRIBUTES + attribute);
+  rowColumn = directory(KERNEL_WORD_ROW);
+  setRows = directory(KERNEL_WORD_SETS + 2 * set);
+  setGroups = directory(KERNEL_WORD_SETS + 2 * set + 1);
+  identity = isIdentity;
+  picks = directory(KERNEL_WORD_PICKS);
+  pickCount = 0;
+  taken = directory(KERNEL_WORD_TAKEN);
+  touched = directory(KERNEL_WORD_TOUCHED);
+  takenCount = 0;
+  blocked = directory(KERNEL_WORD_BLOCKED);
+  blockedNetworks = directory(KERNEL_WORD_BLOCKED_NETWORKS);
+  blockedCount = 0;
+  markWords();
+}
+
+/** Empties the sets, and erases the random words. */
+function leave(): void {
+  for (let i: u32 = 0; i < takenCount; i++) store<u32>(load<u32>(touched + (i << 2)), 0);
+  if (blockedCount !== 0) unblock();
+  eraseWords();
+}
+
+/** Takes note of what may not be picked. */
+function block(excludedIds: u32, heldIds: u32): void {
+  setDirectory(KERNEL_WORD_EXCLUDED_KNOWN, 0);
+  setDirectory(KERNEL_WORD_HELD_KNOWN, 0);
+  if (excludedIds + heldIds === 0) return;
+  prepareKeys();
+  const ids = directory(KERNEL_WORD_IDS);
+  const rows = directory(KERNEL_WORD_BLOCKED_ROWS);
+  const excluded = knownRows(ids, excludedIds, rows);
+  const held = knownRows(ids + excludedIds * ID_BYTES, heldIds, rows + (excluded << 2));
+  setDirectory(KERNEL_WORD_EXCLUDED_KNOWN, excluded);
+  setDirectory(KERNEL_WORD_HELD_KNOWN, held);
+  blockedCount = excluded + held;
+  for (let i: u32 = 0; i < blockedCount; i++) add(blocked, load<u32>(rows + (i << 2)));
+  for (let i = excluded; i < blockedCount; i++) {
+    const row = load<u32>(rows + (i << 2));
+    const network = networkOf(row);
+    add(blockedNetworks, network);
+    if (rule === DISTINCT_NETWORK) take(network);
+    else if (rule === DISTINCT_ATTRIBUTE) blockValue(row);
+  }
+}
+
+/** A held node without a value blocks no value: others without one need not be like it. */
+function blockValue(row: u32): void {
+  const code = codeOf(row);
+  if (code !== NO_VALUE) take(code);
+}
+
+function unblock(): void {
+  const rows = directory(KERNEL_WORD_BLOCKED_ROWS);
+  for (let i: u32 = 0; i < blockedCount; i++) {
+    const row = load<u32>(rows + (i << 2));
+    clear(blocked, row);
+    clear(blockedNetworks, networkOf(row));
+  }
+}
+
+/** Adds to the taken groups; false when it was there already. */
+function take(key: u32): bool {
+  if (!add(taken, key)) return false;
+  store<u32>(touched + (takenCount << 2), taken + ((key >> 5) << 2));
+  takenCount++;
+  return true;
+}
+
+function networkOf(row: u32): u32 {
+  return load32(rowColumn + row * ROW_BYTES + ROW_NETWORK_BYTE);
+}
+
+function codeOf(row: u32): u32 {
+  return load16(attributeColumn + (row << 1));
+}
+
+function capped(fraction: f64, vettedPositions: u32, newPositions: u32): f64 {
+  const positions = <f64>vettedPositions + <f64>newPositions;
+  const natural = positions === 0 ? 0 : <f64>newPositions / positions;
+  return natural < fraction ? natural : fraction;
+}
+
+/** The integer part of the expectation, and one more with the probability of the rest. */
+function drawNewCount(count: u32, fraction: f64): u32 {
+  const expected = <f64>count * fraction;
+  const whole = Math.floor(expected);
+  return <u32>whole + u32(chance(expected - whole));
+}
+
+/** Draws up to `wanted` picks from the groups (or positions) `from` to `to`; returns how many it made. */
+function drawFrom(from: u32, to: u32, wanted: u32): u32 {
+  const width = to - from;
+  let made: u32 = 0;
+  if (wanted === 0 || width === 0) return 0;
+  if (2 * (<u64>wanted + takenCount + blockedCount) <= <u64>width) {
+    const simple = blockedCount === 0 && rule !== DISTINCT_NONE;
+    made = simple ? drawSimple(from, width, wanted) : drawByTrial(from, width, wanted);
+    if (made === wanted) return made;
+  }
+  return made + walk(from, width, wanted - made);
+}
+
+/** Draws that may fail before rejection gives way to a walk. */
+function missesMax(wanted: u32): u32 {
+  return 64 + 7 * wanted;
+}
+
+function drawByTrial(from: u32, width: u32, wanted: u32): u32 {
+  let made: u32 = 0;
+  let misses = missesMax(wanted);
+  while (made < wanted) {
+    if (tryPick(from + below(width))) made++;
+    else if (misses-- === 0) break;
+  }
+  return made;
+}
+
+/** Nothing blocked and one pick a group: first the groups, then their members. */
+function drawSimple(from: u32, width: u32, wanted: u32): u32 {
+  const start = picks + (pickCount << 2);
+  const made = drawGroups(start, from, width, wanted);
+  drawMembers(start, made);
+  if (!identity) {
+    for (let at = start; at < start + (made << 2); at += 4) {
+      store<u32>(at, load32(setRows + (load<u32>(at) << 2)));
+    }
+  }
+  pickCount += made;
+  return made;
+}
+
+/** Writes `wanted` groups that were not taken to `start`, unless too many draws fail; returns how many. */
+function drawGroups(start: u32, from: u32, width: u32, wanted: u32): u32 {
+  const random = directory(KERNEL_WORD_RANDOM);
+  const fairFrom = (<u32>0 - width) % width;
+  const groups = setGroups + from * GROUP_BYTES;
+  const end = start + (wanted << 2);
+  const set = taken;
+  let used = directory(KERNEL_WORD_RANDOM_USED);
+  let touchedEnd = touched + (takenCount << 2);
+  let misses = missesMax(wanted);
+  let at = start;
+  while (at < end) {
+    if (used === RANDOM_OUTPUT_BYTES) {
+      refill();
+      used = 0;
+    }
+    const product = <u64>load<u32>(random + used) * <u64>width;
+    used += 4;
+    if (<u32>product < fairFrom) continue;
+    const group = <u32>(product >> 32);
+    const key = load32(groups + group * GROUP_BYTES + 4);
+    const word = set + ((key >> 5) << 2);
+    const bit: u32 = 1 << (key & 31);
+    const before = load<u32>(word);
+    if ((before & bit) !== 0) {
+      if (misses-- === 0) break;
+      continue;
+    }
+    store<u32>(word, before | bit);
+    store<u32>(touchedEnd, word);
+    touchedEnd += 4;
+    store<u32>(at, from + group);
+    at += 4;
+  }
+  setDirectory(KERNEL_WORD_RANDOM_USED, used);
+  const made = (at - start) >> 2;
+  takenCount += made;
+  return made;
+}
+
+/** Puts a position of each of `count` groups at `start` in its place. */
+function drawMembers(start: u32, count: u32): void {
+  const members = directory(KERNEL_WORD_MEMBERS);
+  const end = start + (count << 2);
+  let choices = members;
+  // Without a branch that nobody can foretell: one group of three has more than one member.
+  for (let at = start; at < end; at += 4) {
+    const group = setGroups + load<u32>(at) * GROUP_BYTES;
+    const position = load32(group);
+    const size = load32(group + GROUP_BYTES) - position;
+    store<u32>(at, position);
+    store<u32>(choices, at);
+    store<u32>(choices, size, 4);
+    choices += u32(size > 1) << 3;
+  }
+  for (let choice = members; choice < choices; choice += 8) {
+    const at = load<u32>(choice);
+    store<u32>(at, load<u32>(at) + below(load<u32>(choice, 4)));
+  }
+}
+
+/** Looks at the groups in random order, each once, until `wanted` picks are made. */
+function walk(from: u32, width: u32, wanted: u32): u32 {
+  const order = directory(KERNEL_WORD_ORDER);
+  for (let i: u32 = 0; i < width; i++) store<u32>(order + (i << 2), from + i);
+  let made: u32 = 0;
+  for (let i: u32 = 0; i < width && made < wanted; i++) {
+    const here = order + (i << 2);
+    const there = order + ((i + below(width - i)) << 2);
+    const group = load<u32>(there);
+    store<u32>(there, load<u32>(here));
+    store<u32>(here, group);
+    if (tryPick(group)) made++;
+  }
+  return made;
+}
+
+/** Picks a member of the group at `index`, or the node at that position; false when it may not be picked. */
+function tryPick(index: u32): bool {
+  if (rule === DISTINCT_NONE) {
+    const row = rowAt(index);
+    if (blockedCount > 0 && isBlocked(row)) return false;
+    if (!take(row)) return false;
+    pick(row);
+    return true;
+  }
+  const key = load32(setGroups + index * GROUP_BYTES + 4);
+  if (has(taken, key)) return false;
+  const row = drawMember(index);
+  // A group without an allowed member is not taken: the other pool may have one in it.
+  if (row === NO_ROW) return false;
+  take(key);
+  pick(row);
+  return true;
+}
+
+function pick(row: u32): void {
+  store<u32>(picks + (pickCount << 2), row);
+  pickCount++;
+}
+
+function rowAt(position: u32): u32 {
+  return identity ? position : load32(setRows + (position << 2));
+}
+
+/** A member of the group, each allowed one equally likely, or NO_ROW when none is allowed. */
+function drawMember(group: u32): u32 {
+  const start = load32(setGroups + group * GROUP_BYTES);
+  const size = load32(setGroups + (group + 1) * GROUP_BYTES) - start;
+  for (let tries: u32 = 0; tries < MEMBER_TRIES; tries++) {
+    const row = rowAt(size === 1 ? start : start + below(size));
+    if (blockedCount === 0 || !isBlocked(row)) return row;
+    if (size === 1) return NO_ROW;
+  }
+  return drawAllowedMember(start, size);
+}
+
+/** The same by counting the allowed members out: for groups of which most are blocked. */
+function drawAllowedMember(start: u32, size: u32): u32 {
+  let allowed: u32 = 0;
+  for (let i = start; i < start + size; i++) allowed += u32(!isBlocked(rowAt(i)));
+  if (allowed === 0) return NO_ROW;
+  let left = below(allowed);
+  let position = start;
+  while (isBlocked(rowAt(position)) || left-- !== 0) position++;
+  return rowAt(position);
+}
+
+function isBlocked(row: u32): bool {
+  return has(blocked, row) || (rule !== DISTINCT_NETWORK && has(blockedNetworks, networkOf(row)));
+}
+
+/**
+ * Vetted picks are missing although new picks may sit in groups that have vetted members: moves such new
+ * picks to groups that only new nodes have, and picks vetted ones in the groups they leave. Returns how many.
+ */
+function freeSharedGroups(vettedEnd: u32, end: u32, newPicked: u32, missing: u32): u32 {
+  const groupOf = directory(KERNEL_WORD_GROUP_OF);
+  const moves = directory(KERNEL_WORD_MOVES);
+  for (let group: u32 = 0; group < vettedEnd; group++)
+    store<u32>(groupOf + (keyOfGroup(group) << 2), group + 1);
+  let moveCount: u32 = 0;
+  for (let i: u32 = 0; i < newPicked && moveCount < missing; i++) {
+    const row = load<u32>(picks + (i << 2));
+    const group = load<u32>(groupOf + ((rule === DISTINCT_NETWORK ? networkOf(row) : codeOf(row)) << 2));
+    const vettedRow = group === 0 ? NO_ROW : drawMember(group - 1);
+    if (vettedRow === NO_ROW) continue;
+    store<u32>(moves + (moveCount << 3), i);
+    store<u32>(moves + (moveCount << 3), vettedRow, 4);
+    moveCount++;
+  }
+  for (let group: u32 = 0; group < vettedEnd; group++) store<u32>(groupOf + (keyOfGroup(group) << 2), 0);
+  const first = pickCount;
+  const gained = drawFrom(vettedEnd, end, moveCount);
+  for (let i: u32 = 0; i < gained; i++) {
+    const from = picks + (load<u32>(moves + (i << 3)) << 2);
+    const to = picks + ((first + i) << 2);
+    store<u32>(from, load<u32>(to));
+    store<u32>(to, load<u32>(moves + (i << 3), 4));
+  }
+  return gained;
+}
+
+function keyOfGroup(group: u32): u32 {
+  return load32(setGroups + group * GROUP_BYTES + 4);
+}
+
+/** Exchanges each of the first `newFirst` picks, or all of them, with a pick at random. */
+function mix(newFirst: u32, fully: bool): void {
+  if (pickCount === 0) return;
+  const last = pickCount - 1;
+  const exchanged = fully || newFirst > last ? last : newFirst;
+  for (let i: u32 = 0; i < exchanged; i++) {
+    const here = picks + (i << 2);
+    const there = picks + ((i + below(pickCount - i)) << 2);
+    const row = load<u32>(here);
+    store<u32>(here, load<u32>(there));
+    store<u32>(there, row);
+  }
+}
+
+/** Rows of the vetted pool come first in a snapshot; the order inside the pools is random and stays. */
+function sortVettedFirst(): void {
+  const vettedCount = header(HEADER_WORD_VETTED);
+  const others = directory(KERNEL_WORD_MOVES);
+  let vetted: u32 = 0;
+  let other: u32 = 0;
+  for (let i: u32 = 0; i < pickCount; i++) {
+    const row = load<u32>(picks + (i << 2));
+    if (row < vettedCount) store<u32>(picks + (vetted++ << 2), row);
+    else store<u32>(others + (other++ << 2), row);
+  }
+  memory.copy(picks + (vetted << 2), others, other << 2);
+}

@@ -1,0 +1,180 @@
+// @hotpath
+/**
+ * The kernel in WebAssembly (native-layout/kernel): one instance a slot, over the slot's memory and the
+ * private memory of this reader, in which ids, picks and answers stand and the randomness lives (I9).
+ */
+import {
+  FLAG_CAP_NEW,
+  FLAG_FILL_WITH_NEW,
+  FLAG_VETTED_FIRST,
+  KERNEL_WORD,
+  planKernelMemory,
+  RANDOM_OUTPUT_BYTES,
+} from '../../../native-layout/kernel-memory.ts';
+import { RECORD_BYTES } from '../../../native-layout/node-record.ts';
+import type { SnapshotLayout } from '../../../native-layout/snapshot-layout.ts';
+import { ID_BYTES } from '../../../native-layout/snapshot-row.ts';
+import { encodedBytesMax } from '../encoding/encode.ts';
+import type { Draw } from '../selection/selection.ts';
+import type { SelectionLimits } from '../selection/selection-request.ts';
+import type { EncodedFormat } from '../selection/selection-types.ts';
+import { parseNodeId } from '../snapshot/node-id.ts';
+import type { Kernel, Outcome } from './kernel.ts';
+
+const PAGE_BYTES = 65_536;
+/** Slots that are made ready at once: the writer prefers the lowest, and two or three are ever used. */
+const SLOTS_READY = 3;
+
+/** The exports of native-layout/kernel/kernel.ts. Places are bytes of the private memory. */
+interface KernelExports {
+  select(
+    count: number,
+    newFraction: number,
+    flags: number,
+    distinct: number,
+    set: number,
+    attribute: number,
+    excludedIds: number,
+    heldIds: number,
+  ): number;
+  encodeJson(target: number, ageMs: number): number;
+  encodeMessagePack(target: number, ageMs: number): number;
+  encodeRecords(list: number, count: number, target: number): void;
+  lookup(count: number): void;
+}
+
+export interface WasmKernelOptions {
+  readonly module: WebAssembly.Module;
+  /** Memory of each slot. */
+  readonly slots: readonly WebAssembly.Memory[];
+  readonly layout: SnapshotLayout;
+  readonly limits: SelectionLimits;
+  /** Eight words from the operating system's generator; copied, and cleared in place. */
+  readonly key: Uint32Array;
+}
+
+export class WasmKernel implements Kernel {
+  readonly kind = 'wasm';
+  readonly #module: WebAssembly.Module;
+  readonly #slots: readonly WebAssembly.Memory[];
+  readonly #instances: (KernelExports | undefined)[];
+  readonly #memory: WebAssembly.Memory;
+  readonly #bytes: Buffer<ArrayBuffer>;
+  readonly #words: Uint32Array<ArrayBuffer>;
+  readonly #ids: number;
+  readonly #picks: number;
+  readonly #output: number;
+  readonly #rows: number;
+  #kernel: KernelExports;
+  #found = 0;
+
+  constructor({ module, slots, layout, limits, key }: WasmKernelOptions) {
+    const { countMax, idsMax } = limits;
+    const outputBytes = Math.max(
+      encodedBytesMax('json', countMax),
+      encodedBytesMax('messagepack', countMax),
+      countMax * RECORD_BYTES,
+    );
+    const { directory, byteLength } = planKernelMemory({ layout, countMax, idsMax, outputBytes });
+    const pages = Math.ceil(byteLength / PAGE_BYTES);
+    this.#module = module;
+    this.#slots = slots;
+    this.#memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    const buffer = this.#memory.buffer as ArrayBuffer;
+    this.#bytes = Buffer.from(buffer);
+    this.#words = new Uint32Array(buffer);
+    this.#words.set(directory);
+    this.#words.set(key, (directory[KERNEL_WORD.RANDOM]! + RANDOM_OUTPUT_BYTES) / 4);
+    key.fill(0);
+    this.#ids = directory[KERNEL_WORD.IDS]!;
+    this.#picks = directory[KERNEL_WORD.PICKS]!;
+    this.#output = directory[KERNEL_WORD.OUTPUT]!;
+    this.#rows = directory[KERNEL_WORD.BLOCKED_ROWS]! / 4;
+    this.#instances = slots.map((_, slot) => (slot < SLOTS_READY ? this.#instantiate(slot) : undefined));
+    this.#kernel = this.#instances[0]!;
+  }
+
+  open(slot: number): void {
+    this.#instances[slot] ??= this.#instantiate(slot);
+    this.#kernel = this.#instances[slot];
+  }
+
+  takeId(index: number, id: unknown): boolean {
+    return parseNodeId(id, this.#bytes, this.#ids + index * ID_BYTES);
+  }
+
+  idText(index: number): string {
+    const at = this.#ids + index * ID_BYTES;
+    return this.#bytes.toString('hex', at, at + ID_BYTES);
+  }
+
+  select(draw: Draw, excludedIds: number, heldIds: number): number {
+    const flags =
+      (draw.capNewFraction ? FLAG_CAP_NEW : 0) |
+      (draw.fillWithNew ? FLAG_FILL_WITH_NEW : 0) |
+      (draw.vettedFirst ? FLAG_VETTED_FIRST : 0);
+    const { count, newFraction, distinct, set, attribute } = draw;
+    this.#found = this.#kernel.select(
+      count,
+      newFraction,
+      flags,
+      distinct,
+      set,
+      attribute,
+      excludedIds,
+      heldIds,
+    );
+    return this.#found;
+  }
+
+  newFound(): number {
+    return this.#words[KERNEL_WORD.NEW_PICKED]!;
+  }
+
+  outcome(): Outcome {
+    const words = this.#words;
+    return {
+      found: this.#found,
+      newFound: words[KERNEL_WORD.NEW_PICKED]!,
+      newWanted: words[KERNEL_WORD.NEW_WANTED]!,
+      vettedWanted: words[KERNEL_WORD.VETTED_WANTED]!,
+      excludedKnown: words[KERNEL_WORD.EXCLUDED_KNOWN]!,
+      heldKnown: words[KERNEL_WORD.HELD_KNOWN]!,
+    };
+  }
+
+  encode(format: EncodedFormat, ageMs: number, target: Uint8Array): number {
+    const output = this.#output;
+    const bytes =
+      format === 'json'
+        ? this.#kernel.encodeJson(output, ageMs)
+        : this.#kernel.encodeMessagePack(output, ageMs);
+    this.#bytes.copy(target, 0, output, output + bytes);
+    return bytes;
+  }
+
+  records(target: Uint8Array, at: number): void {
+    const output = this.#output;
+    this.#kernel.encodeRecords(this.#picks, this.#found, output);
+    this.#bytes.copy(target, at, output, output + this.#found * RECORD_BYTES);
+  }
+
+  lookup(count: number): void {
+    this.#kernel.lookup(count);
+  }
+
+  foundRow(index: number): number {
+    return this.#words[this.#rows + index]! - 1;
+  }
+
+  record(row: number, target: Uint8Array): void {
+    this.#words[this.#picks / 4] = row;
+    this.#kernel.encodeRecords(this.#picks, 1, this.#output);
+    this.#bytes.copy(target, 0, this.#output, this.#output + RECORD_BYTES);
+  }
+
+  #instantiate(slot: number): KernelExports {
+    const imports = { env: { memory: this.#memory }, slot: { memory: this.#slots[slot]! } };
+    return new WebAssembly.Instance(this.#module, imports).exports as KernelExports;
+  }
+}

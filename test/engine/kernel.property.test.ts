@@ -1,0 +1,236 @@
+/**
+ * The WebAssembly kernel against its plain twin: the same key, the same snapshot and the same calls give the
+ * same bytes, whatever is asked. And what must be true of the kernel's private memory between two calls.
+ */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { KERNEL_WORD, planKernelMemory, RANDOM_OUTPUT_BYTES } from '../../native-layout/kernel-memory.ts';
+import { RECORD_BYTES } from '../../native-layout/node-record.ts';
+import { encodedBytesMax } from '../../src/engine/encoding/encode.ts';
+import type { KernelKind } from '../../src/engine/kernel/kernel.ts';
+import type { Reader } from '../../src/engine/reader.ts';
+import { KEY_WORDS } from '../../src/engine/selection/random.ts';
+import type { SelectionRequest } from '../../src/engine/selection/selection-types.ts';
+import type { NodeRow } from '../../src/engine/snapshot/node-row.ts';
+import { dataRandom } from '../support/data-random.ts';
+import { LocalCache, wasmModule } from '../support/local-cache.ts';
+import { populations, TEST_SETTINGS, type TestNode, testRow } from '../support/population.ts';
+import { checkProperty, SEED } from '../support/property.ts';
+import { relayPopulation } from '../support/relays.ts';
+
+const LIMITS = { countMax: 60, idsMax: 40 };
+const NODES_MAX = 45;
+const UNKNOWN_ID = 'f'.repeat(64);
+
+const requests = fc.record(
+  {
+    count: fc.integer({ min: 1, max: 60 }),
+    newFraction: fc.oneof(fc.constantFrom(0, 0.05, 0.5, 1), fc.double({ min: 0, max: 1, noNaN: true })),
+    placement: fc.constantFrom('default', ...Object.keys(TEST_SETTINGS.placements)),
+    distinct: fc.constantFrom('network', 'none', 'country', 'exit'),
+    fillWithNew: fc.boolean(),
+    order: fc.constantFrom<'random' | 'vetted-first'>('random', 'vetted-first'),
+    exclude: fc.array(fc.nat(NODES_MAX + 2), { maxLength: 20 }),
+    held: fc.array(fc.nat(NODES_MAX + 2), { maxLength: 20 }),
+  },
+  { requiredKeys: ['count'] },
+);
+
+/** Every fourth node has an IPv6 address, of every length of text. */
+function rowOf(node: TestNode): NodeRow {
+  if (node.number % 4 !== 0) return testRow(node);
+  const groups = Array.from(
+    { length: 1 + (node.number % 6) },
+    (_, i) => ((node.network + i) * 4099) & 0xffff,
+  );
+  return {
+    ...testRow(node),
+    ip: `2a01:${groups.map(group => group.toString(16)).join(':')}::${node.number + 1}`,
+  };
+}
+
+/** Both kernels over one snapshot, with one key. */
+class Pair {
+  readonly cache: LocalCache;
+  readonly readers: readonly Reader[];
+
+  constructor(cache: LocalCache, seed: number) {
+    this.cache = cache;
+    this.readers = (['wasm', 'typescript'] as const).map((kind, i) => cache.reader(i, seed, kind));
+  }
+
+  /** Checks that `call` gives the same of both, and returns it. */
+  same<T>(call: (reader: Reader) => T): T {
+    const [wasm, twin] = this.readers.map(call);
+    expect(wasm).toEqual(twin);
+    return wasm!;
+  }
+
+  release(): void {
+    for (const reader of this.readers) reader.release();
+  }
+}
+
+/** The answer in every form: all bytes, and all that is said beside them. */
+function answers(reader: Reader, request: SelectionRequest): unknown[] {
+  const count = request.count ?? 110;
+  const encoded = (['json', 'messagepack'] as const).map(format => {
+    const target = new Uint8Array(encodedBytesMax(format, count));
+    const answer = reader.selectEncoded(format, request, target);
+    return [Buffer.from(target.subarray(0, answer.bytes)).toString('latin1'), answer];
+  });
+  const records = Buffer.alloc(count * RECORD_BYTES);
+  const answer = reader.selectRecords(request, records);
+  return [...encoded, records.toString('hex', 0, answer.bytes), answer, reader.select(request).nodes];
+}
+
+describe('kernel and twin', () => {
+  test('are what a reader uses, each where it is asked for', () => {
+    const pair = new Pair(new LocalCache(), 1);
+    expect(pair.readers.map(reader => reader.kernelKind)).toEqual(['wasm', 'typescript']);
+    expect(new LocalCache({ kernel: 'typescript' }).reader().kernelKind).toBe('typescript');
+  });
+
+  test('give the same bytes for small populations and every kind of request', () => {
+    const cache = new LocalCache({ capacity: 60, settings: TEST_SETTINGS, limits: LIMITS });
+    const property = fc.property(
+      populations(NODES_MAX),
+      fc.array(requests, { minLength: 1, maxLength: 6 }),
+      fc.nat(),
+      fc.nat(2 ** 31),
+      (nodes, drawn, seed, laterMs) => {
+        cache.publish(nodes.map(rowOf));
+        cache.clockMs += laterMs;
+        const pair = new Pair(cache, seed);
+        const idsOf = (numbers: readonly number[] = []) => numbers.map(n => nodes[n]?.id ?? UNKNOWN_ID);
+        for (const one of drawn) {
+          const request = { ...one, exclude: idsOf(one.exclude), held: idsOf(one.held) };
+          pair.same(reader => answers(reader, request));
+        }
+        pair.same(reader =>
+          reader.lookup([...nodes.map(node => node.id), UNKNOWN_ID].slice(0, LIMITS.idsMax)),
+        );
+        pair.release();
+      },
+    );
+    checkProperty(property, { runs: 1500 });
+  });
+
+  test('give the same bytes over the relays, for thousands of refills', () => {
+    const cache = new LocalCache();
+    const rows = relayPopulation();
+    cache.publish(rows);
+    const pair = new Pair(cache, SEED);
+    const random = dataRandom(SEED);
+    const ids = (count: number) => Array.from({ length: count }, () => String(rows[random(rows.length)]!.id));
+    for (let i = 0; i < 400; i++) {
+      const blocked = i % 3 === 0 ? { exclude: ids(random(200)), held: ids(random(200)) } : {};
+      const request = {
+        count: 1 + random(i % 50 === 0 ? 1000 : 150),
+        newFraction: random(100) / 100,
+        ...blocked,
+      };
+      pair.same(reader => answers(reader, request));
+    }
+    pair.release();
+  });
+
+  test('say the same of the age, up to beyond 32 bits, and of high generations', () => {
+    const cache = new LocalCache({ capacity: 10, limits: LIMITS });
+    for (const generation of [1, 9, 10, 99_999, 2 ** 31 - 2]) {
+      cache.clockMs = 1000;
+      cache.publishAs(generation, []);
+      const pair = new Pair(cache, 3);
+      for (const ageMs of [0, 9, 10, 4_294_967_295, 4_294_967_296, Number.MAX_SAFE_INTEGER - 2000]) {
+        cache.clockMs = ageMs + 1000;
+        pair.same(reader => answers(reader, { count: 1 }).slice(0, 2));
+      }
+      pair.release();
+    }
+  });
+});
+
+describe('the private memory', () => {
+  const ANSWER_BYTES = 40_000;
+
+  /** The kernel's exports over a memory that the test can see. */
+  function bare(cache: LocalCache) {
+    const limits = { countMax: 200, idsMax: 400 };
+    const plan = planKernelMemory({ layout: cache.layout, ...limits, outputBytes: ANSWER_BYTES });
+    const memory = new WebAssembly.Memory({ initial: Math.ceil(plan.byteLength / 65_536), maximum: 65_536 });
+    const words = new Uint32Array(memory.buffer);
+    words.set(plan.directory);
+    const slot = cache.memory.slots[0] as WebAssembly.Memory;
+    const kernel = new WebAssembly.Instance(wasmModule(), { env: { memory }, slot: { memory: slot } });
+    const select = (kernel.exports as { select: (...numbers: number[]) => number }).select;
+    return { words, directory: plan.directory, select };
+  }
+
+  test('has no random word that was handed out, and no bit set, after a call', () => {
+    const cache = new LocalCache({ settings: TEST_SETTINGS });
+    const rows = relayPopulation().map(row => ({ ...row, attributes: ['DE', '1'] }));
+    cache.publish(rows);
+    const { words, directory, select } = bare(cache);
+    const random = dataRandom(SEED);
+    const at = directory[KERNEL_WORD.RANDOM]! / 4;
+    words.set(
+      Uint32Array.from({ length: KEY_WORDS }, () => random(2 ** 32)),
+      at + RANDOM_OUTPUT_BYTES / 4,
+    );
+    for (let i = 0; i < 200; i++) {
+      const ids = random(100);
+      for (let id = 0; id < ids; id++) {
+        const bytes = Buffer.from(String(rows[random(rows.length)]!.id), 'hex');
+        new Uint8Array(words.buffer).set(bytes, directory[KERNEL_WORD.IDS]! + 32 * id);
+      }
+      const excluded = random(ids + 1);
+      select(1 + random(200), random(100) / 100, random(8), random(3), 0, 0, excluded, ids - excluded);
+      const used = words[KERNEL_WORD.RANDOM_USED]! / 4;
+      expect(words.subarray(at, at + used).every(word => word === 0)).toBe(true);
+      expect(words.subarray(at + used, at + RANDOM_OUTPUT_BYTES / 4 + KEY_WORDS).includes(0)).toBe(false);
+      const sets = words.subarray(directory[KERNEL_WORD.TAKEN]! / 4, directory[KERNEL_WORD.IDS]! / 4);
+      expect(sets.every(word => word === 0)).toBe(true);
+    }
+  });
+
+  test('has areas that do not overlap, each as large as its limits ask for', () => {
+    const layout = new LocalCache({ capacity: 1000 }).layout;
+    const plan = planKernelMemory({ layout, countMax: 10, idsMax: 20, outputBytes: 5000 });
+    const areas: [number, number][] = (
+      [
+        [KERNEL_WORD.RANDOM, 1024],
+        [KERNEL_WORD.IDS, 32 * 20],
+        [KERNEL_WORD.BLOCKED_ROWS, 4 * 20],
+        [KERNEL_WORD.PICKS, 40],
+        [KERNEL_WORD.TOUCHED, 4 * 40],
+        [KERNEL_WORD.TAKEN, 65_536 / 8],
+        [KERNEL_WORD.BLOCKED, 125],
+        [KERNEL_WORD.BLOCKED_NETWORKS, 125],
+        [KERNEL_WORD.ORDER, 4000],
+        [KERNEL_WORD.GROUP_OF, 4 * 65_536],
+        [KERNEL_WORD.MOVES, 80],
+        [KERNEL_WORD.MEMBERS, 80],
+        [KERNEL_WORD.OUTPUT, 5000],
+        [KERNEL_WORD.INDEX_KEYS, 64],
+      ] as const
+    ).map(([word, bytes]) => [plan.directory[word]!, bytes]);
+    areas.sort((a, b) => a[0] - b[0]);
+    let end = 4 * plan.directory.length;
+    for (const [start, bytes] of areas) {
+      expect(start).toBeGreaterThanOrEqual(end);
+      end = start + bytes;
+    }
+    expect(plan.byteLength).toBeGreaterThanOrEqual(end);
+  });
+});
+
+test.each<KernelKind>(['wasm', 'typescript'])('%s refuses what is no id', kind => {
+  const cache = new LocalCache({ kernel: kind });
+  cache.publish(relayPopulation().slice(0, 10));
+  const reader = cache.reader();
+  for (const id of ['', 'g'.repeat(64), 'f'.repeat(63), new Uint8Array(31), 7, null]) {
+    expect(() => reader.select({ exclude: [UNKNOWN_ID, id as string] })).toThrow(
+      expect.objectContaining({ code: 'REQUEST_INVALID', field: 'exclude[1]' }),
+    );
+  }
+});
