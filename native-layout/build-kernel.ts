@@ -13,10 +13,10 @@ import * as kernelMemory from './kernel-memory.ts';
 import { constantsOf, LAYOUT_CONSTANTS } from './layout-constants.ts';
 
 const FOLDER = import.meta.dirname;
-const LONG_BYTES = 8;
 /** What Node 22.12 has without a flag. */
 const FEATURES = [
   'simd',
+  'relaxed-simd',
   'threads',
   'multimemory',
   'bulk-memory',
@@ -26,29 +26,17 @@ const FEATURES = [
   'mutable-globals',
 ].map(feature => `--enable-${feature}`);
 
-/** The texts as numbers: their length, and their bytes as one or two little-endian 64-bit integers. */
-function textConstants(prefix: string, texts: Readonly<Record<string, string>>): string[] {
-  return Object.entries(texts).flatMap(([name, text]) => {
-    const bytes = Buffer.alloc(2 * LONG_BYTES);
-    if (bytes.write(text, 'latin1') !== text.length) throw new RangeError(`${name} is longer than a vector`);
-    const lines = [
-      `export const ${prefix}_${name}_LENGTH: u32 = ${text.length};`,
-      `export const ${prefix}_${name}_LOW: u64 = ${bytes.readBigUInt64LE(0)};`,
-    ];
-    if (text.length > LONG_BYTES) {
-      lines.push(`export const ${prefix}_${name}_HIGH: u64 = ${bytes.readBigUInt64LE(LONG_BYTES)};`);
-    }
-    return lines;
-  });
-}
-
 function constantsSource(): string {
-  const numbers = { ...LAYOUT_CONSTANTS, ...constantsOf(kernelMemory), ...constantsOf(answerText) };
+  const { KERNEL_VECTOR, ...places } = kernelMemory;
+  const numbers = {
+    ...LAYOUT_CONSTANTS,
+    ...constantsOf(places),
+    ...constantsOf(answerText),
+    ...KERNEL_VECTOR,
+  };
   return [
     '/** Written by build-kernel.ts from the declarations of the layout. */',
     ...Object.entries(numbers).map(([name, value]) => `export const ${name}: u32 = ${value};`),
-    ...textConstants('JSON', answerText.JSON_TEXT),
-    ...textConstants('MESSAGEPACK', answerText.MESSAGEPACK_TEXT),
     '',
   ].join('\n');
 }
@@ -64,7 +52,18 @@ function build(output: string): void {
     writeFileSync(join(FOLDER, 'kernel', 'constants.ts'), constantsSource());
     run('asc', [
       'kernel/kernel.ts',
-      ...['-O3', '--converge', '--noAssert', '--runtime', 'stub', '--importMemory', '--enable', 'simd'],
+      ...[
+        '-O3',
+        '--converge',
+        '--noAssert',
+        '--runtime',
+        'stub',
+        '--importMemory',
+        '--enable',
+        'simd',
+        '--enable',
+        'relaxed-simd',
+      ],
       // Vectors cross between functions of two modules that become one.
       ...['--disableWarning', '112'],
       ...['-o', file('private.wasm')],

@@ -3,6 +3,7 @@
  * directory, 32-bit words that say where the areas are, where the columns of a slot are, and what the last
  * call found. The kernel keeps no state elsewhere: an instance of it is code that is bound to two memories.
  */
+import { JSON_TEXT, MESSAGEPACK_TEXT } from './answer-text.ts';
 import { ATTRIBUTE_VALUES_MAX, ATTRIBUTES_MAX, SETS_MAX } from './snapshot-header.ts';
 import type { SnapshotLayout } from './snapshot-layout.ts';
 import { ID_BYTES } from './snapshot-row.ts';
@@ -35,12 +36,15 @@ export const KERNEL_WORD = {
   /** A number for every group key, all zero between two calls. */
   GROUP_OF: 10,
   MOVES: 11,
-  /** Picks whose group has more than one member, and how many it has. */
-  MEMBERS: 12,
-  OUTPUT: 13,
+  /** Picks whose group has several members, two words each: where the pick is, and how many they are. */
+  CHOICES: 12,
+  OUTPUT: 15,
   /** The id index's keys, eight addends and eight factors, and the seed that they come from. */
-  INDEX_KEYS: 14,
-  INDEX_SEED: 15,
+  INDEX_KEYS: 13,
+  INDEX_SEED: 14,
+
+  /** Ids as text, before they are decoded. */
+  ID_TEXT: 19,
 
   ROW: 16,
   ID_INDEX: 17,
@@ -74,6 +78,57 @@ const AREA_ALIGNMENT_BYTES = 64;
 const INDEX_KEY_BYTES = 64;
 /** A store may overrun what it is about by so much. */
 const SLACK_BYTES = 64;
+const VECTOR_BYTES = 16;
+
+/** Characters of the kernel's vectors below 256, a byte each. */
+const bytes = (...values: number[]) => String.fromCharCode(...values);
+
+/**
+ * Vectors that the kernel works with, by name. They stand in its memory, from VECTORS_BYTE on, because V8
+ * makes a vector constant anew wherever it is used, by four instructions.
+ */
+const VECTORS: Readonly<Record<string, string>> = {
+  /** Byte orders that rotate each of four words by 16 and by 8 bits. */
+  ROTATE_16: bytes(2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13),
+  ROTATE_8: bytes(3, 0, 1, 2, 7, 4, 5, 6, 11, 8, 9, 10, 15, 12, 13, 14),
+  LOW_HALVES: '\x0f'.repeat(VECTOR_BYTES),
+  HEX_DIGITS: '0123456789abcdef',
+  /**
+   * To decode them: what is taken off a digit and a letter, how many there are, and what makes a letter
+   * small.
+   */
+  CHARACTER_0: '0'.repeat(VECTOR_BYTES),
+  CHARACTER_A: 'a'.repeat(VECTOR_BYTES),
+  TENS: '\x0a'.repeat(VECTOR_BYTES),
+  HEX_LETTERS: '\x06'.repeat(VECTOR_BYTES),
+  CASE_BITS: ' '.repeat(VECTOR_BYTES),
+  LOW_BYTES: '\xff\x00'.repeat(VECTOR_BYTES / 2),
+  ...prefixed('JSON', {
+    ...JSON_TEXT,
+    /** The end of a node and the beginning of the next one. */
+    VETTED_ID: JSON_TEXT.VETTED + JSON_TEXT.ID,
+    NEW_ID: JSON_TEXT.NEW + JSON_TEXT.ID,
+  }),
+  ...prefixed('MESSAGEPACK', {
+    ...MESSAGEPACK_TEXT,
+    VETTED_ID: MESSAGEPACK_TEXT.VETTED + MESSAGEPACK_TEXT.ID,
+    NEW_ID: MESSAGEPACK_TEXT.NEW + MESSAGEPACK_TEXT.ID,
+  }),
+};
+
+function prefixed(prefix: string, texts: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(texts).map(([name, text]) => [`${prefix}_${name}`, text]));
+}
+
+const VECTORS_BYTE = Math.ceil((4 * DIRECTORY_WORDS) / AREA_ALIGNMENT_BYTES) * AREA_ALIGNMENT_BYTES;
+
+/** Where each vector is in the private memory, and how many of its bytes count (`…_LENGTH`). */
+export const KERNEL_VECTOR: Readonly<Record<string, number>> = Object.fromEntries(
+  Object.entries(VECTORS).flatMap(([name, text], i) => [
+    [name, VECTORS_BYTE + i * VECTOR_BYTES],
+    [`${name}_LENGTH`, text.length],
+  ]),
+);
 
 /** Sizes that the areas depend on. */
 export interface KernelExtents {
@@ -85,18 +140,25 @@ export interface KernelExtents {
 }
 
 export interface KernelPlan {
-  /** The directory as it is before the first call; the key of the randomness is not in it. */
-  readonly directory: Uint32Array;
+  /** What stands at the start of the memory before the first call, but for the key of the randomness. */
+  readonly start: Uint32Array;
   readonly byteLength: number;
 }
 
 /** Where everything is, for a cache of these extents. */
 export function planKernelMemory({ layout, countMax, idsMax, outputBytes }: KernelExtents): KernelPlan {
-  const directory = new Uint32Array(DIRECTORY_WORDS);
-  let byteLength = 4 * DIRECTORY_WORDS;
+  const vectors = Object.values(VECTORS);
+  let byteLength = VECTORS_BYTE + vectors.length * VECTOR_BYTES;
+  const start = new Uint32Array(byteLength / 4);
+  const startBytes = new Uint8Array(start.buffer);
+  vectors.forEach((text, i) => {
+    for (let at = 0; at < text.length; at++) {
+      startBytes[VECTORS_BYTE + i * VECTOR_BYTES + at] = text.charCodeAt(at);
+    }
+  });
   const area = (word: number, bytes: number) => {
     byteLength = Math.ceil(byteLength / AREA_ALIGNMENT_BYTES) * AREA_ALIGNMENT_BYTES;
-    directory[word] = byteLength;
+    start[word] = byteLength;
     byteLength += bytes + SLACK_BYTES;
   };
   const { rows } = layout.extents;
@@ -107,25 +169,26 @@ export function planKernelMemory({ layout, countMax, idsMax, outputBytes }: Kern
   area(KERNEL_WORD.PICKS, 4 * countMax);
   area(KERNEL_WORD.TOUCHED, 4 * (2 * countMax + idsMax));
   area(KERNEL_WORD.MOVES, 8 * countMax);
-  area(KERNEL_WORD.MEMBERS, 8 * countMax);
+  area(KERNEL_WORD.CHOICES, 8 * countMax);
   area(KERNEL_WORD.TAKEN, Math.ceil(keys / 8));
   area(KERNEL_WORD.BLOCKED, Math.ceil(rows / 8));
   area(KERNEL_WORD.BLOCKED_NETWORKS, Math.ceil(rows / 8));
   area(KERNEL_WORD.IDS, ID_BYTES * idsMax);
   area(KERNEL_WORD.BLOCKED_ROWS, 4 * idsMax);
   area(KERNEL_WORD.OUTPUT, outputBytes);
+  area(KERNEL_WORD.ID_TEXT, 2 * ID_BYTES * idsMax);
   area(KERNEL_WORD.GROUP_OF, 4 * keys);
   area(KERNEL_WORD.ORDER, 4 * rows);
-  directory[KERNEL_WORD.RANDOM_USED] = RANDOM_OUTPUT_BYTES;
-  directory[KERNEL_WORD.ROW] = layout.row.byteOffset;
-  directory[KERNEL_WORD.ID_INDEX] = layout.idIndex.byteOffset;
-  directory[KERNEL_WORD.WIDE_ADDRESS] = layout.wideAddress.byteOffset;
+  start[KERNEL_WORD.RANDOM_USED] = RANDOM_OUTPUT_BYTES;
+  start[KERNEL_WORD.ROW] = layout.row.byteOffset;
+  start[KERNEL_WORD.ID_INDEX] = layout.idIndex.byteOffset;
+  start[KERNEL_WORD.WIDE_ADDRESS] = layout.wideAddress.byteOffset;
   layout.attributes.forEach((column, i) => {
-    directory[KERNEL_WORD.ATTRIBUTES + i] = column.byteOffset;
+    start[KERNEL_WORD.ATTRIBUTES + i] = column.byteOffset;
   });
   layout.sets.forEach((set, i) => {
-    directory[KERNEL_WORD.SETS + 2 * i] = set.rows.byteOffset;
-    directory[KERNEL_WORD.SETS + 2 * i + 1] = set.groups.byteOffset;
+    start[KERNEL_WORD.SETS + 2 * i] = set.rows.byteOffset;
+    start[KERNEL_WORD.SETS + 2 * i + 1] = set.groups.byteOffset;
   });
-  return { directory, byteLength };
+  return { start, byteLength };
 }

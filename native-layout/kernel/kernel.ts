@@ -6,5 +6,6 @@
 export { encodeJson } from './encode-json';
 export { encodeMessagePack } from './encode-messagepack';
 export { encodeRecords } from './encode-records';
+export { decodeIds } from './ids';
 export { lookup } from './lookup';
 export { select } from './select';

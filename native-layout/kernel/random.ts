@@ -3,7 +3,13 @@
  * vectors, whose last eight words are the next key. Words are erased in bulk, when a call ends. The plain
  * twin is src/engine/selection/random.ts.
  */
-import { KERNEL_WORD_RANDOM, KERNEL_WORD_RANDOM_USED, RANDOM_OUTPUT_BYTES } from './constants';
+import {
+  KERNEL_WORD_RANDOM,
+  KERNEL_WORD_RANDOM_USED,
+  RANDOM_OUTPUT_BYTES,
+  ROTATE_8,
+  ROTATE_16,
+} from './constants';
 import { directory, setDirectory } from './directory';
 
 /** The next 32 random bits. */
@@ -68,8 +74,9 @@ export function refill(): void {
 }
 
 /** Blocks `counter` to `counter + 3`: each vector holds one word of all four. */
-// biome-ignore format: four columns, then four diagonals side by side, are how the algorithm is read
+// biome-ignore format: four columns, then four diagonals, a quarter round in four lines
 function fourBlocks(out: usize, counter: u32, low: v128, high: v128): void {
+  const by16 = v128.load(ROTATE_16), by8 = v128.load(ROTATE_8);
   const k0 = i8x16.shuffle(low, low, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3);
   const k1 = i8x16.shuffle(low, low, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7);
   const k2 = i8x16.shuffle(low, low, 8, 9, 10, 11, 8, 9, 10, 11, 8, 9, 10, 11, 8, 9, 10, 11);
@@ -84,23 +91,39 @@ function fourBlocks(out: usize, counter: u32, low: v128, high: v128): void {
   let i = k4, j = k5, k = k6, l = k7;
   let m = i32x4.add(i32x4.splat(counter), i32x4(0, 1, 2, 3)), n = i32x4.splat(0), o = n, p = n;
   for (let round = 0; round < 8; round += 2) {
-    a = i32x4.add(a, e); b = i32x4.add(b, f); c = i32x4.add(c, g); d = i32x4.add(d, h);
-    m = by16(v128.xor(m, a)); n = by16(v128.xor(n, b)); o = by16(v128.xor(o, c)); p = by16(v128.xor(p, d));
-    i = i32x4.add(i, m); j = i32x4.add(j, n); k = i32x4.add(k, o); l = i32x4.add(l, p);
-    e = by12(v128.xor(e, i)); f = by12(v128.xor(f, j)); g = by12(v128.xor(g, k)); h = by12(v128.xor(h, l));
-    a = i32x4.add(a, e); b = i32x4.add(b, f); c = i32x4.add(c, g); d = i32x4.add(d, h);
-    m = by8(v128.xor(m, a)); n = by8(v128.xor(n, b)); o = by8(v128.xor(o, c)); p = by8(v128.xor(p, d));
-    i = i32x4.add(i, m); j = i32x4.add(j, n); k = i32x4.add(k, o); l = i32x4.add(l, p);
-    e = by7(v128.xor(e, i)); f = by7(v128.xor(f, j)); g = by7(v128.xor(g, k)); h = by7(v128.xor(h, l));
+    a = i32x4.add(a, e); m = i8x16.relaxed_swizzle(v128.xor(m, a), by16);
+    i = i32x4.add(i, m); e = by12(v128.xor(e, i));
+    a = i32x4.add(a, e); m = i8x16.relaxed_swizzle(v128.xor(m, a), by8);
+    i = i32x4.add(i, m); e = by7(v128.xor(e, i));
+    b = i32x4.add(b, f); n = i8x16.relaxed_swizzle(v128.xor(n, b), by16);
+    j = i32x4.add(j, n); f = by12(v128.xor(f, j));
+    b = i32x4.add(b, f); n = i8x16.relaxed_swizzle(v128.xor(n, b), by8);
+    j = i32x4.add(j, n); f = by7(v128.xor(f, j));
+    c = i32x4.add(c, g); o = i8x16.relaxed_swizzle(v128.xor(o, c), by16);
+    k = i32x4.add(k, o); g = by12(v128.xor(g, k));
+    c = i32x4.add(c, g); o = i8x16.relaxed_swizzle(v128.xor(o, c), by8);
+    k = i32x4.add(k, o); g = by7(v128.xor(g, k));
+    d = i32x4.add(d, h); p = i8x16.relaxed_swizzle(v128.xor(p, d), by16);
+    l = i32x4.add(l, p); h = by12(v128.xor(h, l));
+    d = i32x4.add(d, h); p = i8x16.relaxed_swizzle(v128.xor(p, d), by8);
+    l = i32x4.add(l, p); h = by7(v128.xor(h, l));
 
-    a = i32x4.add(a, f); b = i32x4.add(b, g); c = i32x4.add(c, h); d = i32x4.add(d, e);
-    p = by16(v128.xor(p, a)); m = by16(v128.xor(m, b)); n = by16(v128.xor(n, c)); o = by16(v128.xor(o, d));
-    k = i32x4.add(k, p); l = i32x4.add(l, m); i = i32x4.add(i, n); j = i32x4.add(j, o);
-    f = by12(v128.xor(f, k)); g = by12(v128.xor(g, l)); h = by12(v128.xor(h, i)); e = by12(v128.xor(e, j));
-    a = i32x4.add(a, f); b = i32x4.add(b, g); c = i32x4.add(c, h); d = i32x4.add(d, e);
-    p = by8(v128.xor(p, a)); m = by8(v128.xor(m, b)); n = by8(v128.xor(n, c)); o = by8(v128.xor(o, d));
-    k = i32x4.add(k, p); l = i32x4.add(l, m); i = i32x4.add(i, n); j = i32x4.add(j, o);
-    f = by7(v128.xor(f, k)); g = by7(v128.xor(g, l)); h = by7(v128.xor(h, i)); e = by7(v128.xor(e, j));
+    a = i32x4.add(a, f); p = i8x16.relaxed_swizzle(v128.xor(p, a), by16);
+    k = i32x4.add(k, p); f = by12(v128.xor(f, k));
+    a = i32x4.add(a, f); p = i8x16.relaxed_swizzle(v128.xor(p, a), by8);
+    k = i32x4.add(k, p); f = by7(v128.xor(f, k));
+    b = i32x4.add(b, g); m = i8x16.relaxed_swizzle(v128.xor(m, b), by16);
+    l = i32x4.add(l, m); g = by12(v128.xor(g, l));
+    b = i32x4.add(b, g); m = i8x16.relaxed_swizzle(v128.xor(m, b), by8);
+    l = i32x4.add(l, m); g = by7(v128.xor(g, l));
+    c = i32x4.add(c, h); n = i8x16.relaxed_swizzle(v128.xor(n, c), by16);
+    i = i32x4.add(i, n); h = by12(v128.xor(h, i));
+    c = i32x4.add(c, h); n = i8x16.relaxed_swizzle(v128.xor(n, c), by8);
+    i = i32x4.add(i, n); h = by7(v128.xor(h, i));
+    d = i32x4.add(d, e); o = i8x16.relaxed_swizzle(v128.xor(o, d), by16);
+    j = i32x4.add(j, o); e = by12(v128.xor(e, j));
+    d = i32x4.add(d, e); o = i8x16.relaxed_swizzle(v128.xor(o, d), by8);
+    j = i32x4.add(j, o); e = by7(v128.xor(e, j));
   }
   v128.store(out, a, 0); v128.store(out, b, 16); v128.store(out, c, 32); v128.store(out, d, 48);
   v128.store(out, i32x4.add(e, k0), 64); v128.store(out, i32x4.add(f, k1), 80);
@@ -110,16 +133,8 @@ function fourBlocks(out: usize, counter: u32, low: v128, high: v128): void {
   v128.store(out, m, 192); v128.store(out, n, 208); v128.store(out, o, 224); v128.store(out, p, 240);
 }
 
-function by16(x: v128): v128 {
-  return i8x16.shuffle(x, x, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
-}
-
 function by12(x: v128): v128 {
   return v128.or(i32x4.shl(x, 12), i32x4.shr_u(x, 20));
-}
-
-function by8(x: v128): v128 {
-  return i8x16.shuffle(x, x, 3, 0, 1, 2, 7, 4, 5, 6, 11, 8, 9, 10, 15, 12, 13, 14);
 }
 
 function by7(x: v128): v128 {

@@ -11,17 +11,18 @@ import {
   FLAG_FILL_WITH_NEW,
   FLAG_VETTED_FIRST,
   GROUP_BYTES,
+  HEADER_WORD_NETWORKS,
   HEADER_WORD_VETTED,
   ID_BYTES,
   KERNEL_WORD_ATTRIBUTES,
   KERNEL_WORD_BLOCKED,
   KERNEL_WORD_BLOCKED_NETWORKS,
   KERNEL_WORD_BLOCKED_ROWS,
+  KERNEL_WORD_CHOICES,
   KERNEL_WORD_EXCLUDED_KNOWN,
   KERNEL_WORD_GROUP_OF,
   KERNEL_WORD_HELD_KNOWN,
   KERNEL_WORD_IDS,
-  KERNEL_WORD_MEMBERS,
   KERNEL_WORD_MOVES,
   KERNEL_WORD_NEW_PICKED,
   KERNEL_WORD_NEW_WANTED,
@@ -55,6 +56,8 @@ import { load16, load32 } from './slot';
 const NO_VALUE: u32 = 0;
 /** Draws inside a group before its members are counted out. */
 const MEMBER_TRIES: u32 = 8;
+/** A larger set is not emptied as a whole but by what was put into it. */
+const CLEARED_BYTES_PER_PICK: u32 = 16;
 
 // What one call works on: set by `select`, meaningless between two calls.
 let rule: u32 = 0;
@@ -140,7 +143,12 @@ function open(distinct: u32, set: u32, attribute: u32, isIdentity: bool): void {
 
 /** Empties the sets, and erases the random words. */
 function leave(): void {
-  for (let i: u32 = 0; i < takenCount; i++) store<u32>(load<u32>(touched + (i << 2)), 0);
+  const networkBytes = (header(HEADER_WORD_NETWORKS) + 7) >> 3;
+  if (rule === DISTINCT_NETWORK && networkBytes <= CLEARED_BYTES_PER_PICK * takenCount) {
+    for (let at: u32 = 0; at < networkBytes; at += 16) v128.store(taken + at, i64x2.splat(0));
+  } else {
+    for (let i: u32 = 0; i < takenCount; i++) store<u8>(load<u32>(touched + (i << 2)), 0);
+  }
   if (blockedCount !== 0) unblock();
   eraseWords();
 }
@@ -186,7 +194,7 @@ function unblock(): void {
 /** Adds to the taken groups; false when it was there already. */
 function take(key: u32): bool {
   if (!add(taken, key)) return false;
-  store<u32>(touched + (takenCount << 2), taken + ((key >> 5) << 2));
+  store<u32>(touched + (takenCount << 2), taken + (key >> 3));
   takenCount++;
   return true;
 }
@@ -225,93 +233,89 @@ function drawFrom(from: u32, to: u32, wanted: u32): u32 {
   return made + walk(from, width, wanted - made);
 }
 
-/** Draws that may fail before rejection gives way to a walk. */
-function missesMax(wanted: u32): u32 {
-  return 64 + 7 * wanted;
+/** Draws before rejection gives way to a walk. */
+function drawsMax(wanted: u32): u32 {
+  return 64 + 8 * wanted;
 }
 
 function drawByTrial(from: u32, width: u32, wanted: u32): u32 {
   let made: u32 = 0;
-  let misses = missesMax(wanted);
-  while (made < wanted) {
-    if (tryPick(from + below(width))) made++;
-    else if (misses-- === 0) break;
+  for (let draws = drawsMax(wanted); draws > 0 && made < wanted; draws--) {
+    made += u32(tryPick(from + below(width)));
   }
   return made;
 }
 
-/** Nothing blocked and one pick a group: first the groups, then their members. */
+/** Nothing blocked and one pick a group: first the groups, then a member of each that has several. */
 function drawSimple(from: u32, width: u32, wanted: u32): u32 {
   const start = picks + (pickCount << 2);
-  const made = drawGroups(start, from, width, wanted);
-  drawMembers(start, made);
+  const choices = directory(KERNEL_WORD_CHOICES);
+  const end = drawGroups(start, choices, setGroups + from * GROUP_BYTES, width, wanted);
+  drawMembers(choices);
   if (!identity) {
-    for (let at = start; at < start + (made << 2); at += 4) {
-      store<u32>(at, load32(setRows + (load<u32>(at) << 2)));
-    }
+    for (let at = start; at < end; at += 4) store<u32>(at, load32(setRows + (load<u32>(at) << 2)));
   }
+  const made = (end - start) >> 2;
   pickCount += made;
   return made;
 }
 
-/** Writes `wanted` groups that were not taken to `start`, unless too many draws fail; returns how many. */
-function drawGroups(start: u32, from: u32, width: u32, wanted: u32): u32 {
+/**
+ * Draws `wanted` of the `width` groups from `groups` on, none of which was taken, unless too many draws fail.
+ * Writes the first position of each to `start`, and to `choices` where that stands and how many members the
+ * group has, where these are several. Returns the end of the positions; a zero ends the choices. No branch
+ * depends on what was drawn, which nobody can foretell: only the place of what comes next does.
+ */
+function drawGroups(start: u32, choices: u32, groups: u32, width: u32, wanted: u32): u32 {
   const random = directory(KERNEL_WORD_RANDOM);
   const fairFrom = (<u32>0 - width) % width;
-  const groups = setGroups + from * GROUP_BYTES;
   const end = start + (wanted << 2);
   const set = taken;
   let used = directory(KERNEL_WORD_RANDOM_USED);
-  let touchedEnd = touched + (takenCount << 2);
-  let misses = missesMax(wanted);
+  let wordsLeft = drawsMax(wanted);
+  let stop = min(used + (wordsLeft << 2), RANDOM_OUTPUT_BYTES);
+  wordsLeft -= (stop - used) >> 2;
+  // A taken group is noted at the same distance from its pick.
+  const noted = touched + (takenCount << 2) - start;
+  let choice = choices;
   let at = start;
   while (at < end) {
-    if (used === RANDOM_OUTPUT_BYTES) {
+    if (used === stop) {
+      if (wordsLeft === 0) break;
       refill();
       used = 0;
+      stop = min(wordsLeft << 2, RANDOM_OUTPUT_BYTES);
+      wordsLeft -= stop >> 2;
     }
     const product = <u64>load<u32>(random + used) * <u64>width;
     used += 4;
     if (<u32>product < fairFrom) continue;
-    const group = <u32>(product >> 32);
-    const key = load32(groups + group * GROUP_BYTES + 4);
-    const word = set + ((key >> 5) << 2);
-    const bit: u32 = 1 << (key & 31);
-    const before = load<u32>(word);
-    if ((before & bit) !== 0) {
-      if (misses-- === 0) break;
-      continue;
-    }
-    store<u32>(word, before | bit);
-    store<u32>(touchedEnd, word);
-    touchedEnd += 4;
-    store<u32>(at, from + group);
-    at += 4;
-  }
-  setDirectory(KERNEL_WORD_RANDOM_USED, used);
-  const made = (at - start) >> 2;
-  takenCount += made;
-  return made;
-}
-
-/** Puts a position of each of `count` groups at `start` in its place. */
-function drawMembers(start: u32, count: u32): void {
-  const members = directory(KERNEL_WORD_MEMBERS);
-  const end = start + (count << 2);
-  let choices = members;
-  // Without a branch that nobody can foretell: one group of three has more than one member.
-  for (let at = start; at < end; at += 4) {
-    const group = setGroups + load<u32>(at) * GROUP_BYTES;
+    const group = groups + <u32>(product >> 32) * GROUP_BYTES;
+    const key = load32(group + 4);
+    const byte = set + (key >> 3);
+    const before: u32 = load<u8>(byte);
+    const free = (~before >> (key & 7)) & 1;
+    store<u8>(byte, <u8>(before | (1 << (key & 7))));
+    store<u32>(at + noted, byte);
     const position = load32(group);
     const size = load32(group + GROUP_BYTES) - position;
     store<u32>(at, position);
-    store<u32>(choices, at);
-    store<u32>(choices, size, 4);
-    choices += u32(size > 1) << 3;
+    store<u32>(choice, at);
+    store<u32>(choice, size, 4);
+    choice += (free & u32(size > 1)) << 3;
+    at += free << 2;
   }
-  for (let choice = members; choice < choices; choice += 8) {
-    const at = load<u32>(choice);
-    store<u32>(at, load<u32>(at) + below(load<u32>(choice, 4)));
+  setDirectory(KERNEL_WORD_RANDOM_USED, used);
+  takenCount += (at - start) >> 2;
+  store<u32>(choice, 0);
+  return at;
+}
+
+/** Moves the positions that `choices` lists to a member of their group, each equally likely. */
+function drawMembers(choices: u32): void {
+  for (let choice = choices; load<u32>(choice) !== 0; choice += 8) {
+    const pick = load<u32>(choice);
+    store<u32>(pick, load<u32>(pick) + below(load<u32>(choice, 4)));
   }
 }
 

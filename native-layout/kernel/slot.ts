@@ -1,8 +1,9 @@
 /**
  * The slot's memory: the snapshot that the calling thread has leased. AssemblyScript knows one memory, which
- * is the private one here; these four stand for loads from the other, and the build puts those in their
+ * is the private one here; these stand for loads from the other, and the build puts those in their
  * place.
  */
+export declare function load8(at: u32): u32;
 export declare function load16(at: u32): u32;
 export declare function load32(at: u32): u32;
 export declare function load64(at: u32): u64;

@@ -1,7 +1,9 @@
 /** Texts, numbers and ids as the encoders write them to the private memory. */
 
 import {
+  HEX_DIGITS,
   KERNEL_WORD_WIDE_ADDRESS,
+  LOW_HALVES,
   ROW_ADDRESS_BYTE,
   WIDE_ADDRESS_BYTES,
   WIDE_TEXT_LENGTH_BYTE,
@@ -25,7 +27,7 @@ export function writeHex(at: u32, low: v128, high: v128): void {
 }
 
 function writeHexHalf(at: u32, bytes: v128): void {
-  const mask = i8x16.splat(15);
+  const mask = v128.load(LOW_HALVES);
   const upper = digitsOf(v128.and(i16x8.shr_u(bytes, 4), mask));
   const lower = digitsOf(v128.and(bytes, mask));
   v128.store(at, i8x16.shuffle(upper, lower, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23));
@@ -37,7 +39,7 @@ function writeHexHalf(at: u32, bytes: v128): void {
 }
 
 function digitsOf(halves: v128): v128 {
-  return i8x16.swizzle(i8x16(48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 97, 98, 99, 100, 101, 102), halves);
+  return i8x16.relaxed_swizzle(v128.load(HEX_DIGITS), halves);
 }
 
 /** Where the wide address of `row` (a place in the slot) is. */
@@ -55,4 +57,9 @@ export function writeWideText(at: u32, wide: u32): u32 {
   v128.store(at, load128(wide + 16), 16);
   v128.store(at, load128(wide + 32), 32);
   return at + wideTextLength(wide);
+}
+
+/** Copies the vector `vector` (KERNEL_VECTOR) to `at`: all of it, whatever counts. */
+export function writeVector(at: u32, vector: u32): void {
+  v128.store(at, v128.load(vector));
 }

@@ -11,7 +11,7 @@ import type { SnapshotLayout } from '../../native-layout/snapshot-layout.ts';
 import { headerProblem, snapshotViews } from '../../native-layout/snapshot-views.ts';
 import { encodedBytesMax } from './encoding/encode.ts';
 import { CacheError } from './errors.ts';
-import type { Kernel, KernelKind } from './kernel/kernel.ts';
+import { ALL_TAKEN, type Kernel, type KernelKind } from './kernel/kernel.ts';
 import { DEFAULT_PLACEMENT } from './placement/placement.ts';
 import type { DistinctRule, PlacementPlan, PlannedPlacement } from './placement/placement-plan.ts';
 import { type Lease, NO_SLOT } from './publication.ts';
@@ -235,9 +235,8 @@ export class Reader {
 
   /** Hands the ids to the kernel, from number `first` on; returns how many. */
   #takeIds(field: string, ids: readonly NodeId[], first: number): number {
-    for (let i = 0; i < ids.length; i++) {
-      if (!this.#kernel.takeId(first + i, ids[i])) throw invalidId(field, i, ids[i]);
-    }
+    const wrong = this.#kernel.takeIds(first, ids);
+    if (wrong !== ALL_TAKEN) throw invalidId(field, wrong, ids[wrong]);
     return ids.length;
   }
 

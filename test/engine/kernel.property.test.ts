@@ -14,7 +14,7 @@ import type { SelectionRequest } from '../../src/engine/selection/selection-type
 import type { NodeRow } from '../../src/engine/snapshot/node-row.ts';
 import { dataRandom } from '../support/data-random.ts';
 import { LocalCache, wasmModule } from '../support/local-cache.ts';
-import { populations, TEST_SETTINGS, type TestNode, testRow } from '../support/population.ts';
+import { populations, TEST_SETTINGS, type TestNode, testId, testRow } from '../support/population.ts';
 import { checkProperty, SEED } from '../support/property.ts';
 import { relayPopulation } from '../support/relays.ts';
 
@@ -159,11 +159,11 @@ describe('the private memory', () => {
     const plan = planKernelMemory({ layout: cache.layout, ...limits, outputBytes: ANSWER_BYTES });
     const memory = new WebAssembly.Memory({ initial: Math.ceil(plan.byteLength / 65_536), maximum: 65_536 });
     const words = new Uint32Array(memory.buffer);
-    words.set(plan.directory);
+    words.set(plan.start);
     const slot = cache.memory.slots[0] as WebAssembly.Memory;
     const kernel = new WebAssembly.Instance(wasmModule(), { env: { memory }, slot: { memory: slot } });
     const select = (kernel.exports as { select: (...numbers: number[]) => number }).select;
-    return { words, directory: plan.directory, select };
+    return { words, directory: plan.start, select };
   }
 
   test('has no random word that was handed out, and no bit set, after a call', () => {
@@ -201,6 +201,7 @@ describe('the private memory', () => {
         [KERNEL_WORD.RANDOM, 1024],
         [KERNEL_WORD.IDS, 32 * 20],
         [KERNEL_WORD.BLOCKED_ROWS, 4 * 20],
+        [KERNEL_WORD.ID_TEXT, 64 * 20],
         [KERNEL_WORD.PICKS, 40],
         [KERNEL_WORD.TOUCHED, 4 * 40],
         [KERNEL_WORD.TAKEN, 65_536 / 8],
@@ -209,13 +210,13 @@ describe('the private memory', () => {
         [KERNEL_WORD.ORDER, 4000],
         [KERNEL_WORD.GROUP_OF, 4 * 65_536],
         [KERNEL_WORD.MOVES, 80],
-        [KERNEL_WORD.MEMBERS, 80],
+        [KERNEL_WORD.CHOICES, 80],
         [KERNEL_WORD.OUTPUT, 5000],
         [KERNEL_WORD.INDEX_KEYS, 64],
       ] as const
-    ).map(([word, bytes]) => [plan.directory[word]!, bytes]);
+    ).map(([word, bytes]) => [plan.start[word]!, bytes]);
     areas.sort((a, b) => a[0] - b[0]);
-    let end = 4 * plan.directory.length;
+    let end = 4 * plan.start.length;
     for (const [start, bytes] of areas) {
       expect(start).toBeGreaterThanOrEqual(end);
       end = start + bytes;
@@ -224,13 +225,25 @@ describe('the private memory', () => {
   });
 });
 
-test.each<KernelKind>(['wasm', 'typescript'])('%s refuses what is no id', kind => {
+test.each<KernelKind>(['wasm', 'typescript'])('%s refuses what is no id, and names it', kind => {
   const cache = new LocalCache({ kernel: kind });
   cache.publish(relayPopulation().slice(0, 10));
   const reader = cache.reader();
-  for (const id of ['', 'g'.repeat(64), 'f'.repeat(63), new Uint8Array(31), 7, null]) {
-    expect(() => reader.select({ exclude: [UNKNOWN_ID, id as string] })).toThrow(
-      expect.objectContaining({ code: 'REQUEST_INVALID', field: 'exclude[1]' }),
-    );
+  const good = [UNKNOWN_ID, testId(1), testId(2).toUpperCase(), Buffer.from(testId(3), 'hex'), testId(4)];
+  const texts = good.map(id => (typeof id === 'string' ? id : id.toString('hex')));
+  for (const ids of [good, texts, []]) expect(reader.select({ exclude: ids, partial: true }).length).toBe(10);
+  const wrong: unknown[] = ['', 'f'.repeat(63), 'f'.repeat(65), new Uint8Array(31), 7, null, undefined, {}];
+  for (let code = 0; code < 0x180; code++) {
+    const character = String.fromCharCode(code);
+    if (!/[0-9a-fA-F]/.test(character))
+      wrong.push(`${'a'.repeat(code % 64)}${character}${'a'.repeat(63 - (code % 64))}`);
+  }
+  for (const [i, id] of wrong.entries()) {
+    const at = i % good.length;
+    for (const ids of [good, texts]) {
+      expect(() => reader.select({ exclude: ids.with(at, id as string) }), String(id)).toThrow(
+        expect.objectContaining({ code: 'REQUEST_INVALID', field: `exclude[${at}]` }),
+      );
+    }
   }
 });

@@ -7,6 +7,9 @@ import type { Draw } from '../selection/selection.ts';
 import type { EncodedFormat } from '../selection/selection-types.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 
+/** What `takeIds` returns when all were ids. */
+export const ALL_TAKEN = -1;
+
 export type KernelKind = 'wasm' | 'typescript';
 
 /** What the last `select` came to. */
@@ -27,8 +30,11 @@ export interface Kernel {
    * What follows is about `snapshot`, which stands in `slot`; the reader has leased it and taken its counts.
    */
   open(slot: number, snapshot: Snapshot): void;
-  /** Takes `id` as number `index` of the ids that the next call is about; false when it is no node id. */
-  takeId(index: number, id: unknown): boolean;
+  /**
+   * Takes `ids` as those that the next call is about, from number `first` on. Returns the index of one that
+   * is no node id, or ALL_TAKEN.
+   */
+  takeIds(first: number, ids: readonly unknown[]): number;
   /** That id as 64 lower-case hexadecimal digits. */
   idText(index: number): string;
   /**

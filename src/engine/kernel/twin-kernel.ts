@@ -14,7 +14,7 @@ import type { EncodedFormat } from '../selection/selection-types.ts';
 import { findRow, NO_ROW } from '../snapshot/id-index.ts';
 import { bytesOf, nodeIdText, parseNodeId } from '../snapshot/node-id.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
-import type { Kernel, Outcome } from './kernel.ts';
+import { ALL_TAKEN, type Kernel, type Outcome } from './kernel.ts';
 
 export class TwinKernel implements Kernel {
   readonly kind = 'typescript';
@@ -39,8 +39,11 @@ export class TwinKernel implements Kernel {
     this.#snapshot = snapshot;
   }
 
-  takeId(index: number, id: unknown): boolean {
-    return parseNodeId(id, this.#idBytes, index * ID_BYTES);
+  takeIds(first: number, ids: readonly unknown[]): number {
+    for (let i = 0; i < ids.length; i++) {
+      if (!parseNodeId(ids[i], this.#idBytes, (first + i) * ID_BYTES)) return i;
+    }
+    return ALL_TAKEN;
   }
 
   idText(index: number): string {

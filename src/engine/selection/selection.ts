@@ -39,11 +39,9 @@ export interface Draw {
 const NO_MEMBER = -1;
 /** Attribute code of a row that has no value. */
 const NO_VALUE = 0;
-/**
- * Draws that may fail before rejection gives way to a walk: with half of the groups free, never in practice.
- */
-function missesMax(wanted: number): number {
-  return 64 + 7 * wanted;
+/** Draws before rejection gives way to a walk: with half of the groups free, more than are ever needed. */
+function drawsMax(wanted: number): number {
+  return 64 + 8 * wanted;
 }
 
 /** Draws inside a group before its members are counted out. */
@@ -174,14 +172,11 @@ export class Selector {
     return made + this.#walk(from, width, wanted - made);
   }
 
-  /** Draws until `wanted` picks are made, or `missesMax` draws have failed. */
+  /** Draws until `wanted` picks are made, or `drawsMax` times. */
   #drawByTrial(from: number, width: number, wanted: number): number {
-    const random = this.#random;
     let made = 0;
-    let misses = missesMax(wanted);
-    while (made < wanted) {
-      if (this.#tryPick(from + random.below(width))) made++;
-      else if (misses-- === 0) break;
+    for (let draws = drawsMax(wanted); draws > 0 && made < wanted; draws--) {
+      if (this.#tryPick(from + this.#random.below(width))) made++;
     }
     return made;
   }
@@ -211,11 +206,9 @@ export class Selector {
   #drawGroups(from: number, width: number, first: number, wanted: number): number {
     const { groups } = this.#set;
     let to = first;
-    let misses = missesMax(wanted);
-    while (to < first + wanted) {
+    for (let draws = drawsMax(wanted); draws > 0 && to < first + wanted; draws--) {
       const group = from + this.#random.below(width);
       if (this.#taken.add(groups[group * GROUP_WORDS + GROUP_KEY_WORD]!)) this.picks[to++] = group;
-      else if (misses-- === 0) break;
     }
     return to;
   }
