@@ -46,6 +46,9 @@ export const KERNEL_WORD = {
   /** Ids as text, before they are decoded. */
   ID_TEXT: 19,
 
+  /** Nothing: where a number goes that nobody reads. */
+  FETCHED: 26,
+
   ROW: 16,
   ID_INDEX: 17,
   WIDE_ADDRESS: 18,

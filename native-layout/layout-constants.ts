@@ -33,10 +33,14 @@ function group(file: string, exported: Readonly<Record<string, unknown>>): Const
   return { file, constants: constantsOf(exported) };
 }
 
-/** The numbers that a file exports; those of a table bear the table's name as well. */
+/**
+ * The numbers that a file exports, by name, because not every loader lists exports in the same order; those
+ * of a table bear the table's name as well.
+ */
 export function constantsOf(exported: Readonly<Record<string, unknown>>): Record<string, number> {
   const constants: Record<string, number> = {};
-  for (const [name, value] of Object.entries(exported)) {
+  const byName = Object.entries(exported).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  for (const [name, value] of byName) {
     if (typeof value === 'number') constants[name] = value;
     if (typeof value !== 'object' || value === null) continue;
     for (const [key, entry] of Object.entries(value)) {

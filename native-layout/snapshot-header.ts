@@ -29,7 +29,7 @@ export const HEADER_WORD = {
   SETS: 11,
   /** Bytes of the description (UTF-8 JSON). */
   DESCRIPTION_BYTES: 12,
-  /** Four words: MurmurHash3 x86 128 of everything but these words. */
+  /** Four words: the digest of everything but these words; see README.md. */
   DIGEST: 16,
   /** Float64 at an even word: when the read began, milliseconds on the machine's monotonic clock. */
   READ_AT_MONOTONIC: 20,

@@ -35,11 +35,15 @@ export class Latencies {
     return sum;
   }
 
+  /** Enough percentiles to draw the distribution. */
   summary(): {
     p50_us: number;
     mean_us: number;
+    p90_us: number;
     p99_us: number;
     p999_us: number;
+    p9999_us: number;
+    p99999_us: number;
     max_us: number;
     samples: number;
   } {
@@ -51,8 +55,11 @@ export class Latencies {
     return {
       p50_us: at(0.5),
       mean_us: rounded(mean),
+      p90_us: at(0.9),
       p99_us: at(0.99),
       p999_us: at(0.999),
+      p9999_us: at(0.9999),
+      p99999_us: at(0.99999),
       max_us: at(1),
       samples: sorted.length,
     };

@@ -7,14 +7,26 @@
 import { Bench } from 'tinybench';
 import { type BenchResult, median, rounded } from './result.ts';
 
-export interface BenchCase {
+interface CaseName {
   readonly name: string;
   /** Name of the case to compare with. */
   readonly floor?: string;
-  /** Returns a number that depends on all of its work, so that none of it is dead code. */
-  readonly run: () => number;
   readonly details?: Readonly<Record<string, string | number>>;
 }
+
+/** A case that runs here. */
+interface OwnCase extends CaseName {
+  /** Returns a number that depends on all of its work, so that none of it is dead code. */
+  readonly run: () => number;
+}
+
+/** A case that runs in another program, which times it. */
+interface OtherCase extends CaseName {
+  /** Runs for `ms` milliseconds while this thread waits. */
+  readonly time: (ms: number) => Round & { readonly calls: number };
+}
+
+export type BenchCase = OwnCase | OtherCase;
 
 export interface MeasureOptions {
   readonly rounds: number;
@@ -36,7 +48,8 @@ const WARMUP_CALLS = 16;
 /** Keeps results alive: without a place to go, work without effect may be left out. */
 const sink = new Float64Array(1);
 
-interface Round {
+/** Milliseconds of a call. */
+export interface Round {
   readonly p50: number;
   readonly mean: number;
   readonly p99: number;
@@ -44,11 +57,11 @@ interface Round {
 }
 
 export function measure(cases: readonly BenchCase[], options: MeasureOptions): BenchResult[] {
-  const calls = cases.map(one => Math.max(1, Math.ceil(SAMPLE_US_MIN / warmUp(one, options.warmupMs))));
+  const calls = cases.map(one => callsPerSample(one, options.warmupMs));
   const rounds: Round[][] = cases.map(() => []);
   for (let round = 0; round < options.rounds; round++) {
     cases.forEach((one, i) => {
-      rounds[i]!.push(timeRound(one, calls[i]!, options.roundMs));
+      rounds[i]!.push('time' in one ? one.time(options.roundMs) : timeRound(one, calls[i]!, options.roundMs));
     });
   }
   return cases.map((one, i) => {
@@ -66,8 +79,13 @@ export function measure(cases: readonly BenchCase[], options: MeasureOptions): B
   });
 }
 
+function callsPerSample(one: BenchCase, warmupMs: number): number {
+  if ('time' in one) return one.time(warmupMs).calls;
+  return Math.max(1, Math.ceil(SAMPLE_US_MIN / warmUp(one, warmupMs)));
+}
+
 /** Runs until `ms` are over; returns the microseconds of a call in the second half. */
-function warmUp(one: BenchCase, ms: number): number {
+function warmUp(one: OwnCase, ms: number): number {
   for (const half of [0, 1]) {
     const started = performance.now();
     let calls = 0;
@@ -82,7 +100,7 @@ function warmUp(one: BenchCase, ms: number): number {
   return Number.NaN;
 }
 
-function timeRound(one: BenchCase, calls: number, ms: number): Round {
+function timeRound(one: OwnCase, calls: number, ms: number): Round {
   const single = calls === 1;
   const bench = new Bench({
     time: ms,

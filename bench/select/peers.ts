@@ -13,9 +13,9 @@ export interface PlainNode {
   readonly vetted: boolean;
 }
 
-export interface PlainPools {
-  readonly vetted: readonly PlainNode[];
-  readonly fresh: readonly PlainNode[];
+export interface PlainPools<T extends PlainNode = PlainNode> {
+  readonly vetted: readonly T[];
+  readonly fresh: readonly T[];
 }
 
 export interface Blocked {
@@ -47,10 +47,15 @@ export function networkOf(ip: string): string {
  * Draws one node after the other, and keeps those whose network is new: the best that one writes without
  * thinking.
  */
-export function byRejection(pools: PlainPools, count: number, fresh: number, blocked = NOTHING): PlainNode[] {
-  const picks: PlainNode[] = [];
+export function byRejection<T extends PlainNode>(
+  pools: PlainPools<T>,
+  count: number,
+  fresh: number,
+  blocked = NOTHING,
+): T[] {
+  const picks: T[] = [];
   const networks = new Set<string>(blocked.networks);
-  const draw = (nodes: readonly PlainNode[], until: number) => {
+  const draw = (nodes: readonly T[], until: number) => {
     while (picks.length < until) {
       const node = nodes[Math.floor(Math.random() * nodes.length)]!;
       if (networks.has(node.network) || blocked.ids.has(node.id)) continue;
@@ -64,8 +69,8 @@ export function byRejection(pools: PlainPools, count: number, fresh: number, blo
 }
 
 /** Shuffles all, and takes the first ones of different networks: the code that most programs have. */
-export function byShuffle(pools: PlainPools, count: number, fresh: number): PlainNode[] {
-  const picks: PlainNode[] = [];
+export function byShuffle<T extends PlainNode>(pools: PlainPools<T>, count: number, fresh: number): T[] {
+  const picks: T[] = [];
   const networks = new Set<string>();
   takeDistinct(shuffled(pools.fresh, pools.fresh.length), fresh, networks, picks);
   takeDistinct(shuffled(pools.vetted, pools.vetted.length), count, networks, picks);
@@ -75,10 +80,10 @@ export function byShuffle(pools: PlainPools, count: number, fresh: number): Plai
 /**
  * As `sampleSize` of lodash does: copy, partial shuffle, slice; then filter, and again when too few are left.
  */
-export function bySampleSize(pools: PlainPools, count: number, fresh: number): PlainNode[] {
-  const picks: PlainNode[] = [];
+export function bySampleSize<T extends PlainNode>(pools: PlainPools<T>, count: number, fresh: number): T[] {
+  const picks: T[] = [];
   const networks = new Set<string>();
-  const draw = (nodes: readonly PlainNode[], until: number) => {
+  const draw = (nodes: readonly T[], until: number) => {
     let size = Math.ceil((until - picks.length) * OVERSAMPLING);
     while (picks.length < until) {
       takeDistinct(shuffled(nodes, size), until, networks, picks);
@@ -91,7 +96,7 @@ export function bySampleSize(pools: PlainPools, count: number, fresh: number): P
 }
 
 /** The first `size` of a copy in random order (Fisher and Yates). */
-function shuffled(nodes: readonly PlainNode[], size: number): PlainNode[] {
+function shuffled<T>(nodes: readonly T[], size: number): T[] {
   const copy = [...nodes];
   const end = Math.min(size, copy.length);
   for (let i = 0; i < end; i++) {
@@ -104,11 +109,11 @@ function shuffled(nodes: readonly PlainNode[], size: number): PlainNode[] {
   return copy;
 }
 
-function takeDistinct(
-  nodes: readonly PlainNode[],
+function takeDistinct<T extends PlainNode>(
+  nodes: readonly T[],
   until: number,
   networks: Set<string>,
-  picks: PlainNode[],
+  picks: T[],
 ): void {
   for (const node of nodes) {
     if (picks.length === until) return;

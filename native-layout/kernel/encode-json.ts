@@ -35,6 +35,7 @@ import {
   ROW_TEXT_LENGTH_BYTE,
 } from './constants';
 import { directory, header } from './directory';
+import { fetchRows } from './fetch-rows';
 import { load8, load64, load128 } from './slot';
 import { wideAddressOf, writeDecimal, writeHex, writeVector, writeWideText } from './text';
 
@@ -48,6 +49,7 @@ export function encodeJson(target: u32, ageMs: f64): u32 {
   const vettedEnd = rows + header(HEADER_WORD_VETTED) * ROW_BYTES;
   let at = writeHead(target, header(HEADER_WORD_GENERATION), <u64>ageMs);
   if (picks < end) {
+    fetchRows(picks, (end - picks) >> 2);
     writeVector(at, JSON_ID);
     at += JSON_ID_LENGTH;
     for (let pick = picks; pick < end; pick += 4) {

@@ -35,6 +35,7 @@ import {
   ROW_TEXT_LENGTH_BYTE,
 } from './constants';
 import { directory, header } from './directory';
+import { fetchRows } from './fetch-rows';
 import { load8, load16, load128 } from './slot';
 import { wideAddressOf, wideTextLength, writeVector, writeWideText } from './text';
 
@@ -46,6 +47,7 @@ export function encodeMessagePack(target: u32, ageMs: f64): u32 {
   const vettedEnd = rows + header(HEADER_WORD_VETTED) * ROW_BYTES;
   let at = writeHead(target, header(HEADER_WORD_GENERATION), ageMs, count);
   if (count === 0) return at - target;
+  fetchRows(picks, count);
   writeVector(at, MESSAGEPACK_ID);
   at += MESSAGEPACK_ID_LENGTH;
   for (let pick = picks; pick < picks + (count << 2); pick += 4) {

@@ -17,6 +17,7 @@ import {
   WIDE_BINARY_BYTE,
 } from './constants';
 import { directory, header } from './directory';
+import { fetchRows } from './fetch-rows';
 import { load16, load32, load128 } from './slot';
 import { wideAddressOf } from './text';
 
@@ -27,6 +28,7 @@ export function encodeRecords(list: u32, count: u32, target: u32): void {
   const rows = directory(KERNEL_WORD_ROW);
   const vettedEnd = rows + header(HEADER_WORD_VETTED) * ROW_BYTES;
   const eligibleEnd = vettedEnd + header(HEADER_WORD_NEW) * ROW_BYTES;
+  fetchRows(list, count);
   let to = target;
   for (let at = list; at < list + (count << 2); at += 4, to += RECORD_BYTES) {
     const row = rows + load<u32>(at) * ROW_BYTES;

@@ -122,7 +122,7 @@ export class Reader {
     const found = this.#pick(request);
     const start = this.#slab.take(found * RECORD_BYTES);
     const records = this.#slab.memory;
-    this.#kernel.records(records.bytes, start);
+    this.#kernel.records(records, start);
     const head = {
       generation: snapshot.generation,
       ageMs: this.#ageOf(snapshot),

@@ -17,6 +17,8 @@ export type SlotMemory = WebAssembly.Memory | SharedArrayBuffer;
 
 export interface SharedMemory {
   readonly control: SharedArrayBuffer;
+  /** Bytes of a slot that the layout takes; the memory may be larger, by less than a page. */
+  readonly slotBytes: number;
   /** All of one kind. */
   readonly slots: readonly SlotMemory[];
 }
@@ -58,7 +60,7 @@ export function reserveMemory(layout: SnapshotLayout, readers: number, forKernel
       : new SharedArrayBuffer(layout.byteLength);
   try {
     const slots = Array.from({ length: slotCountFor(readers) }, reserve);
-    return { control: createControlBlock(readers), slots };
+    return { control: createControlBlock(readers), slotBytes: layout.byteLength, slots };
   } catch (cause) {
     throw new CacheError(
       'CAPACITY_EXCEEDED',

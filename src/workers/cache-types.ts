@@ -1,5 +1,6 @@
 /** The faces of the cache: what `openCache` and `attachCache` give. Types only. */
 import type { Worker } from 'node:worker_threads';
+import type { KernelKind } from '../engine/kernel/kernel.ts';
 import type { Selection } from '../engine/selection/selection-result.ts';
 import type {
   EncodedFormat,
@@ -15,6 +16,7 @@ import type { ReaderSettings } from './settings.ts';
 export interface CacheHandle {
   readonly kind: 'sortition-cache';
   readonly control: SharedArrayBuffer;
+  readonly slotBytes: number;
   /** Shared memory, of the kind that this machine can have. */
   readonly slots: readonly object[];
   /** The compiled kernel, where there is one. */
@@ -24,6 +26,8 @@ export interface CacheHandle {
 
 /** A thread's own access to the cache. Every call is synchronous, takes no lock and never waits. */
 export interface CacheReader {
+  /** Who draws and encodes: the WebAssembly kernel, or its plain twin where that cannot run. */
+  readonly kernel: KernelKind;
   /** Picks nodes from one whole generation. Throws REQUEST_INVALID, PLACEMENT_UNKNOWN, SNAPSHOT_NOT_READY. */
   select(request?: SelectionRequest): Selection;
   /** The same, encoded into `target` as a whole answer; see `encodedBytesMax`. Allocates next to nothing. */

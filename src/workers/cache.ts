@@ -6,6 +6,7 @@ import { randomFillSync } from 'node:crypto';
 import { threadId, type Worker } from 'node:worker_threads';
 import { slotCountFor } from '../../native-layout/control-block.ts';
 import { CacheError } from '../engine/errors.ts';
+import type { KernelKind } from '../engine/kernel/kernel.ts';
 import { openKernel } from '../engine/kernel/open-kernel.ts';
 import { placementPlan } from '../engine/placement/placement-plan.ts';
 import { Lease, sharedControlWords } from '../engine/publication.ts';
@@ -80,6 +81,7 @@ export function attachCache(handle: CacheHandle): CacheReader {
 }
 
 class AttachedCache implements CacheReader {
+  readonly kernel: KernelKind;
   readonly #reader: Reader;
   readonly #seat: KeptSeats;
   #closed = false;
@@ -92,11 +94,12 @@ class AttachedCache implements CacheReader {
     const { words, seats } = sharedControlWords(handle.control);
     const plan = placementPlan(settings);
     const layout = slotLayout(settings.nodes, plan);
-    const slots = checkedSlots(handle.slots, slotCountFor(seats), layout.byteLength);
+    const slots = checkedSlots(handle, slotCountFor(seats), layout.byteLength);
     const { limits } = settings;
     const key = randomFillSync(new Uint32Array(KEY_WORDS));
     const module = handle.kernel as WebAssembly.Module | undefined;
     const kernel = openKernel({ module, slots, layout, limits, key });
+    this.kernel = kernel.kind;
     const lease = Lease.claim(words, seats, threadId);
     this.#reader = new Reader({
       lease,
@@ -167,14 +170,14 @@ class AttachedCache implements CacheReader {
   }
 }
 
-/** The slots of a handle. Throws LAYOUT_MISMATCH unless there are `count`, of `bytes` bytes at least. */
-function checkedSlots(slots: readonly object[], count: number, bytes: number): readonly SlotMemory[] {
+/** The slots of a handle. Throws LAYOUT_MISMATCH unless there are `count`, laid out in `bytes` bytes. */
+function checkedSlots(handle: CacheHandle, count: number, bytes: number): readonly SlotMemory[] {
+  const { slots, slotBytes } = handle;
   const memories = slots.filter(
     slot => slot instanceof SharedArrayBuffer || slot instanceof WebAssembly.Memory,
   );
-  if (memories.length === count && memories.every(slot => slotBuffer(slot).byteLength >= bytes)) {
-    return memories;
-  }
+  const large = memories.every(slot => slotBuffer(slot).byteLength >= bytes);
+  if (slotBytes === bytes && memories.length === count && large) return memories;
   throw new CacheError('LAYOUT_MISMATCH', `the handle does not have ${count} slots of ${bytes} bytes`);
 }
 

@@ -9,6 +9,7 @@ import { snapshotViews } from '../../native-layout/snapshot-views.ts';
 import { CacheError, type ErrorData, errorData } from '../engine/errors.ts';
 import type { PlacementPlan } from '../engine/placement/placement-plan.ts';
 import { NO_SLOT, type Publisher } from '../engine/publication.ts';
+import type { BuildMemory } from '../engine/snapshot/build-memory.ts';
 import { digestText } from '../engine/snapshot/digest.ts';
 import { contentLayout, type Snapshot } from '../engine/snapshot/snapshot.ts';
 import { SnapshotBuilder } from '../engine/snapshot/snapshot-builder.ts';
@@ -26,6 +27,8 @@ export interface LoadContext {
   readonly layout: SnapshotLayout;
   readonly plan: PlacementPlan;
   readonly settings: LoadSettings;
+  /** Of this loader alone; one load at a time works in it. */
+  readonly buildMemory: BuildMemory;
 }
 
 export interface LoadRequest {
@@ -41,12 +44,13 @@ export async function runLoadCycle(context: LoadContext, request: LoadRequest): 
   const started = monotonicMs();
   const slot = publisher.claimSlot();
   const views = snapshotViews(context.slots[slot]!, context.layout);
-  const builder = new SnapshotBuilder(views, {
+  const options = {
     plan: context.plan,
     prefixBits: settings.prefixBits,
     allowRanges: settings.guard.allowRanges,
     indexSeed: randomInt(2 ** 32),
-  });
+  };
+  const builder = new SnapshotBuilder(views, options, context.buildMemory);
 
   // 1. Read: rows go straight into the slot.
   const { absent } = await context.source.read(
@@ -56,13 +60,13 @@ export async function runLoadCycle(context: LoadContext, request: LoadRequest): 
   const read = monotonicMs();
 
   // 2. Build. The stamp is the moment the read began: the data is no younger than that.
-  checkRefusals(builder, settings);
   const generation = publisher.nextGeneration();
   builder.finish({ generation, readAtMonotonic: started, readAtUnix: startedAt });
+  checkRefusals(builder, settings);
   const built = monotonicMs();
 
   // 3. Validate: the bytes by themselves, then against the generation before.
-  const snapshot = validateSnapshot(views);
+  const snapshot = validateSnapshot(views, context.buildMemory);
   const nodes = nodeCounts(snapshot);
   checkPools(context, nodes, request.acceptDrop);
   const validated = monotonicMs();

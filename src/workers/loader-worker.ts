@@ -11,6 +11,7 @@ import { CacheError, type ErrorData } from '../engine/errors.ts';
 import { placementPlan } from '../engine/placement/placement-plan.ts';
 import { Publisher, sharedControlWords } from '../engine/publication.ts';
 import { slotLayout } from '../engine/shared-memory.ts';
+import { BuildMemory } from '../engine/snapshot/build-memory.ts';
 import { monotonicMs } from './clock.ts';
 import { type LoadContext, loadFailure, runLoadCycle } from './load-cycle.ts';
 import type {
@@ -189,4 +190,5 @@ new LoaderThread(port, {
   layout: slotLayout(data.reader.nodes, plan),
   plan,
   settings: data.load,
+  buildMemory: new BuildMemory(data.reader.nodes, plan),
 }).run();

@@ -2,11 +2,13 @@
  * Every message and result that crosses a thread: plain data only, because classes do not survive the clone.
  */
 import type { ErrorData } from '../engine/errors.ts';
+import type { RingMemory } from '../engine/prepared/ring.ts';
 import type {
   EncodedFormat,
   EncodedSelection,
   SelectionRequest,
 } from '../engine/selection/selection-types.ts';
+import type { CacheHandle } from './cache-types.ts';
 import type { LoadSettings, ReaderSettings } from './settings.ts';
 import type { SourceOptions } from './source/open-source.ts';
 
@@ -89,6 +91,13 @@ export type MessageFromLoader =
   | { readonly kind: 'status'; readonly status: LoaderStatus }
   | { readonly kind: 'refreshed'; readonly requestId: number; readonly result: RefreshResult };
 
+/** What a selection worker is started with. */
+export interface SelectionWorkerData {
+  readonly cache: CacheHandle;
+  /** Absent: nothing is prepared. */
+  readonly rings: RingMemory | undefined;
+}
+
 /** A task of the selection workers: requests that are answered together. */
 export interface SelectionTask {
   readonly format: EncodedFormat;
@@ -105,4 +114,26 @@ export type SelectionTaskAnswer =
 export interface SelectionTaskResult {
   readonly answers: readonly SelectionTaskAnswer[];
   readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** A ring, and the request that it is to be kept full for. */
+export interface RingTenant {
+  readonly ring: number;
+  /** The ring has another tenant when its number is another. */
+  readonly tenancy: number;
+  readonly format: EncodedFormat;
+  readonly request: SelectionRequest;
+}
+
+/** Another task of theirs: keeps rings full for a while, and ends early when other work waits. */
+export interface TendTask {
+  readonly tenants: readonly RingTenant[];
+  readonly durationMs: number;
+}
+
+export interface TendResult {
+  /** Answers that were prepared. */
+  readonly filled: number;
+  /** Tenants whose request has no whole answer now: an error, or fewer nodes than asked for. */
+  readonly unfit: readonly Pick<RingTenant, 'ring' | 'tenancy'>[];
 }

@@ -1,17 +1,24 @@
 /**
- * Entry of a selection worker (Piscina): attaches once, then answers one task at a time, synchronously. A
- * task is a list of requests; its result is one run of bytes, in which each answer says where it ends, and
- * errors as data. Never waits, never awaits.
+ * Entry of a selection worker (Piscina): attaches once, then does one task at a time, synchronously. A task is
+ * a list of requests, and its result one run of bytes, in which each answer says where it ends, and errors as
+ * data; or it is to keep rings full for a while (`ring-tending.ts`). Never awaits.
  */
-import { workerData } from 'node:worker_threads';
+import { threadId, workerData } from 'node:worker_threads';
 import { encodedBytesMax } from '../engine/encoding/encode.ts';
 import { CacheError, errorData } from '../engine/errors.ts';
 import { DEFAULT_COUNT } from '../engine/selection/selection-request.ts';
 import { attachCache } from './cache.ts';
-import type { CacheHandle } from './cache-types.ts';
-import type { SelectionTask, SelectionTaskAnswer, SelectionTaskResult } from './messages.ts';
+import type {
+  SelectionTask,
+  SelectionTaskAnswer,
+  SelectionTaskResult,
+  SelectionWorkerData,
+  TendResult,
+  TendTask,
+} from './messages.ts';
+import { RingTending } from './ring-tending.ts';
 
-const handle = workerData as CacheHandle;
+const { cache: handle, rings } = workerData as SelectionWorkerData;
 const cache = attachCache(handle);
 /** Scratch that is kept between two tasks; a larger one is given back. */
 const SCRATCH_KEPT_BYTES = 4 * 1024 * 1024;
@@ -48,4 +55,10 @@ function makeRoom(end: number, needed: number): void {
   const larger = new Uint8Array(Math.max(2 * scratch.length, end + needed));
   larger.set(scratch.subarray(0, end));
   scratch = larger;
+}
+
+const tending = rings === undefined ? undefined : new RingTending(rings, cache, threadId);
+
+export function tend(task: TendTask): TendResult {
+  return tending === undefined ? { filled: 0, unfit: [] } : tending.tend(task);
 }

@@ -1,5 +1,5 @@
 /** Options of the cache with their defaults, checked once, as plain data that every thread gets. */
-import { DEFAULT_PREFIX_BITS, type PrefixBits } from '../engine/address/network-table.ts';
+import { DEFAULT_PREFIX_BITS, type PrefixBits } from '../engine/address/network-keys.ts';
 import { RANGE_NAMES } from '../engine/address/special-use.ts';
 import type { PlacementSettings } from '../engine/placement/placement-plan.ts';
 import { DEFAULT_LIMITS, type SelectionLimits } from '../engine/selection/selection-request.ts';

@@ -7,13 +7,20 @@ import { fileURLToPath } from 'node:url';
 import { FixedQueue, Piscina } from 'piscina';
 import { encodedBytesMax } from '../engine/encoding/encode.ts';
 import { CacheError, type ErrorData } from '../engine/errors.ts';
+import { callFillers, type RingMemory, type RingWords, sharedRingWords } from '../engine/prepared/ring.ts';
 import type {
   EncodedFormat,
   EncodedSelection,
   SelectionRequest,
 } from '../engine/selection/selection-types.ts';
 import type { Cache } from './cache-types.ts';
-import type { SelectionTask, SelectionTaskResult } from './messages.ts';
+import type {
+  SelectionTask,
+  SelectionTaskResult,
+  SelectionWorkerData,
+  TendResult,
+  TendTask,
+} from './messages.ts';
 import { SELECTION_WORKER_URL } from './worker-urls.ts';
 
 export interface SelectionPoolOptions {
@@ -22,6 +29,8 @@ export interface SelectionPoolOptions {
   readonly queueMax: number;
   /** A task that takes longer loses its worker. 10,000 by default. */
   readonly taskTimeoutMs?: number;
+  /** What `tend` keeps full. None by default: it then fills nothing. */
+  readonly rings?: RingMemory | undefined;
 }
 
 /** An answer of the pool; `bytes` are private to the caller. */
@@ -40,6 +49,8 @@ export interface SelectionPoolStatus {
 export interface SelectionPool {
   /** One answer a request, in order. Throws OVERLOADED (nothing was queued), WORKER_LOST, CACHE_CLOSED. */
   run(format: EncodedFormat, requests: readonly SelectionRequest[]): Promise<readonly PoolAnswer[]>;
+  /** Has a worker keep rings full. Comes to an end early when a `run` waits for it. Throws as `run`. */
+  tend(task: TendTask): Promise<TendResult>;
   status(): SelectionPoolStatus;
   close(): Promise<void>;
 }
@@ -57,9 +68,11 @@ export async function openSelectionPool(cache: Cache, options: SelectionPoolOpti
 }
 
 class PiscinaPool implements SelectionPool {
-  readonly #piscina: Piscina<SelectionTask, SelectionTaskResult>;
+  readonly #piscina: Piscina<SelectionTask | TendTask, SelectionTaskResult | TendResult>;
   readonly #options: SelectionPoolOptions;
   readonly #bytesMax: number;
+  readonly #ringWords: RingWords | undefined;
+  #tending = 0;
   #tasks = 0;
   #lost = 0;
   #closed = false;
@@ -68,6 +81,7 @@ class PiscinaPool implements SelectionPool {
     const handle = cache.handle();
     const { limits } = handle.settings;
     this.#options = options;
+    this.#ringWords = options.rings === undefined ? undefined : sharedRingWords(options.rings).words;
     this.#bytesMax = encodedBytesMax('json', limits.countMax);
     this.#piscina = new Piscina({
       filename: fileURLToPath(SELECTION_WORKER_URL),
@@ -85,7 +99,7 @@ class PiscinaPool implements SelectionPool {
       // Those of the program are about its own entry.
       execArgv: [],
       env: {},
-      workerData: handle,
+      workerData: { cache: handle, rings: options.rings } satisfies SelectionWorkerData,
       taskQueue: new FixedQueue(),
       trackUnmanagedFds: false,
       closeTimeout: CLOSE_TIMEOUT_MS,
@@ -103,12 +117,19 @@ class PiscinaPool implements SelectionPool {
   }
 
   async run(format: EncodedFormat, requests: readonly SelectionRequest[]): Promise<readonly PoolAnswer[]> {
-    if (this.#closed) throw new CacheError('CACHE_CLOSED', 'the selection workers are closed');
-    if (this.#piscina.queueSize >= this.#options.queueMax) {
-      throw new CacheError('OVERLOADED', `${this.#options.queueMax} tasks wait for a selection worker`);
+    const task: SelectionTask = { format, requests, bytesMax: this.#bytesMax };
+    // Nobody else would come: all workers keep rings full.
+    if (this.#ringWords !== undefined && this.#tending >= this.#options.threads) callFillers(this.#ringWords);
+    return cut((await this.#answer('answer', task)) as SelectionTaskResult);
+  }
+
+  async tend(task: TendTask): Promise<TendResult> {
+    this.#tending++;
+    try {
+      return (await this.#answer('tend', task)) as TendResult;
+    } finally {
+      this.#tending--;
     }
-    this.#tasks++;
-    return cut(await this.#answer({ format, requests, bytesMax: this.#bytesMax }));
   }
 
   status(): SelectionPoolStatus {
@@ -121,12 +142,21 @@ class PiscinaPool implements SelectionPool {
     await this.#piscina.close({ force: false });
   }
 
-  async #answer(task: SelectionTask): Promise<SelectionTaskResult> {
+  /** `name`: the function of the worker. */
+  async #answer(
+    name: 'answer' | 'tend',
+    task: SelectionTask | TendTask,
+  ): Promise<SelectionTaskResult | TendResult> {
+    if (this.#closed) throw new CacheError('CACHE_CLOSED', 'the selection workers are closed');
+    if (this.#piscina.queueSize >= this.#options.queueMax) {
+      throw new CacheError('OVERLOADED', `${this.#options.queueMax} tasks wait for a selection worker`);
+    }
+    this.#tasks++;
     const deadline = new AbortController();
     const timeoutMs = this.#options.taskTimeoutMs ?? DEFAULT_TASK_TIMEOUT_MS;
     const timer = setTimeout(() => deadline.abort(), timeoutMs);
     try {
-      return await this.#piscina.run(task, { signal: deadline.signal });
+      return await this.#piscina.run(task, { name, signal: deadline.signal });
     } catch (cause) {
       this.#lost++;
       const reason = deadline.signal.aborted ? `took longer than ${timeoutMs} ms` : (cause as Error).message;

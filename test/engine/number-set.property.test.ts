@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { indexEntriesFor } from '../../native-layout/snapshot-header.ts';
 import { ID_WORDS, ROW_WORDS } from '../../native-layout/snapshot-row.ts';
 import { NumberSet } from '../../src/engine/selection/number-set.ts';
-import { findRow, indexKeys, insertRow, NO_ROW } from '../../src/engine/snapshot/id-index.ts';
+import { fillIndex, findRow, hashNodeId, indexKeys, NO_ROW } from '../../src/engine/snapshot/id-index.ts';
 import { checkProperty } from '../support/property.ts';
 
 const CAPACITY = 40;
@@ -52,7 +52,7 @@ const ids = fc
     Uint32Array.from({ length: ID_WORDS }, (_, i) => (i === word ? value : base)),
   );
 
-test('the id index finds every id at its row, refuses a second one, and knows no other', () => {
+test('the id index finds every id at its row, knows no other, and says when one comes twice', () => {
   checkProperty(
     fc.property(
       fc.array(ids, { maxLength: 60 }),
@@ -64,21 +64,31 @@ test('the id index finds every id at its row, refuses a second one, and knows no
         const words = new Uint32Array(list.length * ROW_WORDS);
         const model = new Map<string, number>();
         const keys = indexKeys(seed);
-        let rows = 0;
         for (const id of list) {
-          words.set(id, rows * ROW_WORDS);
-          expect(insertRow(index, entries, keys, words, rows)).toBe(!model.has(id.join()));
-          if (!model.has(id.join())) model.set(id.join(), rows++);
+          if (model.has(id.join())) continue;
+          words.set(id, model.size * ROW_WORDS);
+          model.set(id.join(), model.size);
         }
+        expect(fillIndex(index, entries, hashesOf(words, model.size, keys), words, model.size)).toBe(true);
         for (const id of [...list, ...others]) {
           expect(findRow(index, entries, keys, words, id, 0)).toBe(model.get(id.join()) ?? NO_ROW);
         }
         expect(index.filter(entry => entry !== 0).length).toBe(model.size);
+        if (list.length === 0) return;
+        const twice = new Uint32Array([...words.subarray(0, model.size * ROW_WORDS), ...list.at(-1)!]);
+        const hashes = hashesOf(twice, model.size + 1, keys);
+        expect(fillIndex(new Uint32Array(4 * entries), 4 * entries, hashes, twice, model.size + 1)).toBe(
+          false,
+        );
       },
     ),
     { runs: 500 },
   );
 });
+
+function hashesOf(words: Uint32Array, rows: number, keys: Int32Array): Uint32Array {
+  return Uint32Array.from({ length: rows }, (_, row) => hashNodeId(words, row * ROW_WORDS, keys));
+}
 
 test('no differences between ids meet in the index under every key', () => {
   // Flips that cancelled in an earlier hash, whatever its key: bit 31 of a word, bits 31 and 16 of the next.
@@ -92,10 +102,11 @@ test('no differences between ids meet in the index under every key', () => {
     words[ROW_WORDS] = words[ROW_WORDS]! ^ 0x8000_0000;
     words[ROW_WORDS + 1] = words[ROW_WORDS + 1]! ^ 0x8001_0000;
     const index = new Uint32Array(entries);
-    insertRow(index, entries, indexKeys(seed), words, 0);
+    const hashes = hashesOf(words, 2, indexKeys(seed));
+    fillIndex(index, entries, hashes, words, 1);
     const first = index.findIndex(entry => entry !== 0);
     const other = new Uint32Array(entries);
-    insertRow(other, entries, indexKeys(seed), words, 1);
+    fillIndex(other, entries, hashes.subarray(1), words.subarray(ROW_WORDS), 1);
     if (other.findIndex(entry => entry !== 0) === first) met++;
   }
   // By chance alone one in `entries`.

@@ -80,7 +80,7 @@ describe('a filter', () => {
     ['all conditions', { countries: ['DE'], flags: { exit: true } }, row('DE', '1'), true],
     ['one condition of two', { countries: ['DE'], flags: { exit: true } }, row('FR', '1'), false],
   ])('meets %s', (_, filter, nodeRow, passes) => {
-    expect(compileFilter(filter, ATTRIBUTES)!(nodeRow)).toBe(passes);
+    expect(compileFilter(filter, ATTRIBUTES)!(nodeRow.attributes)).toBe(passes);
   });
 
   test('without conditions is no filter', () => {

@@ -4,14 +4,9 @@ import { HEADER_WORD, SET_WORD, setEntryWord } from '../../native-layout/snapsho
 import { GROUP_KEY_WORD, GROUP_WORDS } from '../../native-layout/snapshot-layout.ts';
 import { ROW_BYTES, ROW_NETWORK_WORD, ROW_PORT_BYTE, ROW_WORDS } from '../../native-layout/snapshot-row.ts';
 import { snapshotViews } from '../../native-layout/snapshot-views.ts';
-import { DEFAULT_PREFIX_BITS } from '../../src/engine/address/network-table.ts';
+import { DEFAULT_PREFIX_BITS } from '../../src/engine/address/network-keys.ts';
 import type { NodeRow } from '../../src/engine/snapshot/node-row.ts';
-import {
-  computeDigest,
-  openPackedSnapshot,
-  packSnapshot,
-  type Snapshot,
-} from '../../src/engine/snapshot/snapshot.ts';
+import { openPackedSnapshot, packSnapshot, type Snapshot } from '../../src/engine/snapshot/snapshot.ts';
 import { SnapshotBuilder } from '../../src/engine/snapshot/snapshot-builder.ts';
 import { validateSnapshot } from '../../src/engine/snapshot/snapshot-validator.ts';
 import { LocalCache } from '../support/local-cache.ts';
@@ -113,7 +108,7 @@ const DAMAGES: [string, (snapshot: Snapshot) => void, RegExp][] = [
       const [a, b] = [...views.idIndex.keys()].filter(entry => views.idIndex[entry]! > 0) as [number, number];
       [views.idIndex[a], views.idIndex[b]] = [views.idIndex[b]!, views.idIndex[a]!];
     },
-    /is found at row/,
+    /is not found under its id/,
   ],
   [
     'a port of zero',
@@ -174,7 +169,6 @@ describe('the validator', () => {
   test.each(DAMAGES)('refuses %s', (_, damage, problem) => {
     const snapshot = built({ settings: TEST_SETTINGS });
     damage(snapshot);
-    computeDigest(snapshot.views, snapshot.views.header.subarray(HEADER_WORD.DIGEST));
     expect(() => validateSnapshot(snapshot.views)).toThrow(problem);
     expect(() => validateSnapshot(snapshot.views)).toThrow(
       expect.objectContaining({ code: 'SNAPSHOT_CORRUPT' }),
@@ -192,6 +186,9 @@ describe('the validator', () => {
   });
 });
 
+const STAMP = { generation: 1, readAtMonotonic: 1, readAtUnix: 0 };
+const CAPACITY_EXCEEDED = expect.objectContaining({ code: 'CAPACITY_EXCEEDED', field: 'capacity.nodes' });
+
 describe('a build', () => {
   const builderOf = (cache: LocalCache) =>
     new SnapshotBuilder(snapshotViews(cache.slots[0]!, cache.layout), {
@@ -205,11 +202,37 @@ describe('a build', () => {
     const cache = new LocalCache({ capacity: 9 });
     const builder = builderOf(cache);
     for (let number = 0; number < 9; number++) builder.append(testRow(testNode(number, number, 'vetted')));
+    // A duplicate takes no room.
+    builder.append(testRow(testNode(3, 3, 'vetted')));
+    builder.finish(STAMP);
     expect(builder.rowCount).toBe(9);
-    expect(() => builder.append(testRow(testNode(9, 9, 'vetted')))).toThrow(
-      expect.objectContaining({ code: 'CAPACITY_EXCEEDED', field: 'capacity.nodes' }),
-    );
-    expect(builder.rowCount).toBe(9);
+    const other = builderOf(cache);
+    for (let number = 0; number < 10; number++) other.append(testRow(testNode(number, number, 'vetted')));
+    expect(() => other.finish(STAMP)).toThrow(CAPACITY_EXCEEDED);
+  });
+
+  test('of far too many rows ends before it has taken them all', () => {
+    const builder = builderOf(new LocalCache({ capacity: 9 }));
+    let number = 0;
+    const appendAll = () => {
+      for (; number < 20_000; number++) builder.append(testRow(testNode(number, number, 'vetted')));
+    };
+    expect(appendAll).toThrow(CAPACITY_EXCEEDED);
+    expect(number).toBeLessThan(5000);
+  });
+
+  test('with far more duplicates than its capacity keeps the first of each', () => {
+    const cache = new LocalCache({ capacity: 9 });
+    const rows = Array.from({ length: 20_000 }, (_, i) => {
+      const row = testRow(testNode(i % 9, i % 4, 'vetted'));
+      return { ...row, port: 1 + i, ineligible: i % 9 === 8 ? `copy ${Math.min(i, 9)}` : undefined };
+    });
+    const { snapshot, refused, ineligible } = cache.publish(rows);
+    expect(refused).toEqual({ 'id-duplicate': 20_000 - 9 });
+    expect(ineligible).toEqual({ 'copy 8': 1 });
+    const { nodes } = cache.reader().lookup(Array.from({ length: 9 }, (_, i) => testNode(i, 0, 'vetted').id));
+    expect(nodes.map(node => node?.port)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    expect([snapshot.rowCount, snapshot.vettedCount]).toEqual([9, 8]);
   });
 
   test('at its capacity still counts refused rows instead of failing', () => {

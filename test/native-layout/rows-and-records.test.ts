@@ -1,8 +1,10 @@
 /** Golden tables of the row and of the node record, and what a row's writer puts where. */
 import { expect, test } from 'vitest';
 import * as record from '../../native-layout/node-record.ts';
+import { snapshotLayout } from '../../native-layout/snapshot-layout.ts';
 import * as layout from '../../native-layout/snapshot-row.ts';
-import { writeIpv4Row, writeWideAddress, writeWideRow } from '../../src/engine/address/row-writer.ts';
+import { type SnapshotViews, snapshotViews } from '../../native-layout/snapshot-views.ts';
+import { RowWriter, writeWideAddress } from '../../src/engine/address/row-writer.ts';
 
 const { ROW_BYTES } = layout;
 
@@ -55,6 +57,21 @@ function shown(row: Uint8Array): string {
   return `${text(32, 47)} ${row[47]} ${text(48, 53)} ${row[53]} ${row[54]} ${row[55]} ${row.subarray(60)}`;
 }
 
+function threeRows(): SnapshotViews {
+  const extents = {
+    rows: 3,
+    indexEntries: 16,
+    wideAddresses: 0,
+    attributes: 0,
+    descriptionBytes: 0,
+    sets: [],
+  };
+  const rowLayout = snapshotLayout(extents);
+  const views = snapshotViews(new ArrayBuffer(rowLayout.byteLength), rowLayout);
+  views.rowBytes.fill(0xee);
+  return views;
+}
+
 const UNTOUCHED = (bytes: Uint8Array) => bytes.every(byte => byte === 0xee);
 
 test.each([
@@ -64,8 +81,12 @@ test.each([
   [[198, 51, 100, 7], 9001, '198.51.100.7··· 12 9001· 4 41 35 198,51,100,7'],
   [[255, 255, 255, 255], 65_535, '255.255.255.255 15 65535 5 255 255 255,255,255,255'],
 ])('the row of %j and port %i is %s', (octets, port, expected) => {
-  const rows = new Uint8Array(3 * ROW_BYTES).fill(0xee);
-  writeIpv4Row(rows, 1, Uint8Array.from([...Array(10).fill(0), 255, 255, ...octets]), port);
+  const views = threeRows();
+  const rows = views.rowBytes;
+  const writer = new RowWriter(views);
+  const [address] = new Uint32Array(Uint8Array.from(octets).buffer);
+  // Another port before it, and the same again: the writer remembers the last one.
+  for (const other of [5, port, port]) writer.writeIpv4(1, address!, other);
   expect(shown(rows.subarray(ROW_BYTES, 2 * ROW_BYTES))).toBe(expected);
   expect(UNTOUCHED(rows.subarray(0, ROW_BYTES + 32))).toBe(true);
   expect(UNTOUCHED(rows.subarray(ROW_BYTES + 56, ROW_BYTES + 60))).toBe(true);
@@ -73,15 +94,15 @@ test.each([
 });
 
 test('the row of a wide address holds its number, little-endian, and no text', () => {
-  const rows = new Uint8Array(ROW_BYTES).fill(0xee);
-  writeWideRow(rows, 0, 0x0403_0201, 28_967);
-  expect(shown(rows)).toBe(`${'·'.repeat(15)} 0 28967 5 39 113 1,2,3,4`);
+  const views = threeRows();
+  new RowWriter(views).writeWide(0, 0x0403_0201, 28_967);
+  expect(shown(views.rowBytes.subarray(0, ROW_BYTES))).toBe(`${'·'.repeat(15)} 0 28967 5 39 113 1,2,3,4`);
 });
 
 test('a wide address is its text, the length of it, and its bytes', () => {
   const bytes = new Uint8Array(3 * layout.WIDE_ADDRESS_BYTES).fill(0xee);
   const address = Uint8Array.from([0x20, 1, ...Array(13).fill(0), 0xab]);
-  writeWideAddress(bytes, 1, address);
+  writeWideAddress(bytes, 1, Uint8Array.from([9, ...address]), 1);
   const text = [...Buffer.from('2001::ab'), ...Array(31).fill(0)];
   expect([...bytes.subarray(64, 128)]).toEqual([...text, 8, ...address, ...Array(8).fill(0)]);
   expect(UNTOUCHED(bytes.subarray(0, 64))).toBe(true);

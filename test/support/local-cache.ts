@@ -5,7 +5,7 @@
 import { randomFillSync } from 'node:crypto';
 import type { SnapshotLayout } from '../../native-layout/snapshot-layout.ts';
 import { snapshotViews } from '../../native-layout/snapshot-views.ts';
-import { DEFAULT_PREFIX_BITS, type PrefixBits } from '../../src/engine/address/network-table.ts';
+import { DEFAULT_PREFIX_BITS, type PrefixBits } from '../../src/engine/address/network-keys.ts';
 import type { Kernel, KernelKind } from '../../src/engine/kernel/kernel.ts';
 import { openKernel } from '../../src/engine/kernel/open-kernel.ts';
 import {
@@ -18,6 +18,7 @@ import { Reader } from '../../src/engine/reader.ts';
 import { KEY_WORDS } from '../../src/engine/selection/random.ts';
 import { DEFAULT_LIMITS, type SelectionLimits } from '../../src/engine/selection/selection-request.ts';
 import { reserveMemory, type SharedMemory, slotBuffer, slotLayout } from '../../src/engine/shared-memory.ts';
+import { BuildMemory } from '../../src/engine/snapshot/build-memory.ts';
 import type { NodeRow } from '../../src/engine/snapshot/node-row.ts';
 import type { Snapshot } from '../../src/engine/snapshot/snapshot.ts';
 import { type BuildCounts, SnapshotBuilder } from '../../src/engine/snapshot/snapshot-builder.ts';
@@ -53,12 +54,15 @@ export class LocalCache {
   readonly seats: number;
   readonly publisher: Publisher;
   readonly #options: LocalCacheOptions;
+  readonly #buildMemory: BuildMemory;
   clockMs = 1000;
 
   constructor(options: LocalCacheOptions = {}) {
     this.#options = options;
     this.plan = placementPlan(options.settings ?? { placements: {}, distinctAttributes: [] });
-    this.layout = slotLayout(options.capacity ?? 20_000, this.plan);
+    const capacity = options.capacity ?? 20_000;
+    this.layout = slotLayout(capacity, this.plan);
+    this.#buildMemory = new BuildMemory(capacity, this.plan);
     this.memory = reserveMemory(this.layout, options.readers ?? 2, options.kernel !== 'typescript');
     this.slots = this.memory.slots.map(slotBuffer);
     const { words, seats } = sharedControlWords(this.memory.control);
@@ -76,15 +80,16 @@ export class LocalCache {
   publishAs(generation: number, rows: Iterable<NodeRow>): BuildCounts & { snapshot: Snapshot } {
     const slot = this.publisher.claimSlot();
     const views = snapshotViews(this.slots[slot]!, this.layout);
-    const builder = new SnapshotBuilder(views, {
+    const options = {
       plan: this.plan,
       prefixBits: this.#options.prefixBits ?? DEFAULT_PREFIX_BITS,
       allowRanges: this.#options.allowRanges ?? [],
       indexSeed: 0x5eed,
-    });
+    };
+    const builder = new SnapshotBuilder(views, options, this.#buildMemory);
     for (const row of rows) builder.append(row);
     builder.finish({ generation, readAtMonotonic: this.clockMs, readAtUnix: 0 });
-    const snapshot = validateSnapshot(views);
+    const snapshot = validateSnapshot(views, this.#buildMemory);
     this.publisher.publish(slot, generation);
     return { ...builder.counts(), snapshot };
   }

@@ -1,22 +1,49 @@
 /**
  * Addresses as text and as 16 bytes (IPv4 as ::ffff:a.b.c.d). Strict: no leading zeros, no zones, no
  * shorthand IPv4, because what one parser reads as 127.0.0.1 and another as something else is how clients get
- * misled.
+ * misled. Text is read as bytes, as a source delivers it.
  */
 
 const MAPPED_PREFIX_BYTES = 12;
+const IPV4_TEXT_BYTES_MAX = 15;
+/** `ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255` */
+const IPV6_TEXT_BYTES_MAX = 45;
+const DOT = 46;
+const COLON = 58;
+const ZERO = 48;
+const ASCII_MAX = 0x7f;
+
+/** Where `parseAddress` puts its text. */
+const TEXT = new Uint8Array(IPV6_TEXT_BYTES_MAX);
 
 /**
  * Parses `text` into `out` (16 bytes, network byte order). Returns false when it is no address; `out` is then
  * undefined.
  */
 export function parseAddress(text: string, out: Uint8Array): boolean {
-  if (parseIpv4(text, 0, out, MAPPED_PREFIX_BYTES)) {
-    out.fill(0, 0, 10);
-    out.fill(0xff, 10, MAPPED_PREFIX_BYTES);
+  if (text.length > IPV6_TEXT_BYTES_MAX) return false;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code > ASCII_MAX) return false;
+    TEXT[i] = code;
+  }
+  return parseAddressBytes(TEXT, 0, text.length, out);
+}
+
+/** The same for the text that is the bytes from `from` to `to`. */
+export function parseAddressBytes(text: Uint8Array, from: number, to: number, out: Uint8Array): boolean {
+  if (parseIpv4(text, from, to, out, MAPPED_PREFIX_BYTES)) {
+    writeMappedPrefix(out);
     return true;
   }
-  return parseIpv6(text, out);
+  return parseIpv6(text, from, to, out);
+}
+
+/** The first twelve bytes of an IPv4 address in its mapped form. */
+export function writeMappedPrefix(out: Uint8Array): void {
+  for (let i = 0; i < 10; i++) out[i] = 0;
+  out[10] = 0xff;
+  out[11] = 0xff;
 }
 
 /** True when the 16 bytes from `at` are an IPv4 address in its mapped form. */
@@ -25,10 +52,15 @@ export function isIpv4(address: Uint8Array, at = 0): boolean {
   return address[at + 10] === 0xff && address[at + 11] === 0xff;
 }
 
+/** Decimal texts of all bytes: half of the time that making them anew takes. */
+const OCTETS = Array.from({ length: 256 }, (_, octet) => String(octet));
+const OCTETS_AND_DOT = OCTETS.map(octet => `${octet}.`);
+
 /** Canonical text of the 16 bytes from `at`: dotted decimal, or IPv6 in the short form of RFC 5952. */
 export function formatAddress(address: Uint8Array, at = 0): string {
   if (isIpv4(address, at)) {
-    return `${address[at + 12]}.${address[at + 13]}.${address[at + 14]}.${address[at + 15]}`;
+    const head = OCTETS_AND_DOT[address[at + 12]!]! + OCTETS_AND_DOT[address[at + 13]!]!;
+    return head + OCTETS_AND_DOT[address[at + 14]!]! + OCTETS[address[at + 15]!]!;
   }
   const groups: number[] = [];
   for (let i = at; i < at + 16; i += 2) groups.push((address[i]! << 8) | address[i + 1]!);
@@ -50,67 +82,89 @@ function longestZeroRun(groups: readonly number[]): { start: number; length: num
   return best;
 }
 
-/** Reads dotted decimal from `text[from…]` to its end into four bytes of `out`. */
-function parseIpv4(text: string, from: number, out: Uint8Array, at: number): boolean {
-  const end = text.length;
-  if (end - from < 7 || end - from > 15) return false;
+/**
+ * Reads the dotted decimal that is the bytes from `from` to `to` into the four bytes of `out` from `at`;
+ * false when it is none.
+ */
+export function parseIpv4(text: Uint8Array, from: number, to: number, out: Uint8Array, at: number): boolean {
+  if (to - from > IPV4_TEXT_BYTES_MAX) return false;
   let position = from;
   for (let part = 0; part < 4; part++) {
-    const first = position;
-    let value = 0;
-    for (; position < end; position++) {
-      const digit = text.charCodeAt(position) - 48;
+    if (part > 0 && (position >= to || text[position++] !== DOT)) return false;
+    let octet = position < to ? text[position++]! - ZERO : -1;
+    if (octet < 0 || octet > 9) return false;
+    // A leading zero ends the number: what follows it is then no dot.
+    for (let more = octet === 0 ? 0 : 2; more > 0 && position < to; more--) {
+      const digit = text[position]! - ZERO;
       if (digit < 0 || digit > 9) break;
-      value = value * 10 + digit;
-    }
-    const length = position - first;
-    if (length === 0 || length > 3 || value > 255) return false;
-    if (length > 1 && text.charCodeAt(first) === 48) return false;
-    out[at + part] = value;
-    if (part < 3) {
-      if (position >= end || text.charCodeAt(position) !== 46) return false;
+      octet = octet * 10 + digit;
       position++;
     }
+    if (octet > 255) return false;
+    out[at + part] = octet;
   }
-  return position === end;
+  return position === to;
 }
 
-const GROUP = /^[0-9a-f]{1,4}$/i;
-const IPV6_TEXT_LENGTH_MAX = 45;
+const GROUPS = 8;
+const GROUP_DIGITS_MAX = 4;
+const NO_GAP = -1;
 
-function parseIpv6(text: string, out: Uint8Array): boolean {
-  if (text.length < 2 || text.length > IPV6_TEXT_LENGTH_MAX) return false;
-  const halves = text.split('::');
-  if (halves.length > 2) return false;
-  const head = parseGroups(halves[0]!, halves.length === 1);
-  const tail = halves.length === 2 ? parseGroups(halves[1]!, true) : [];
-  if (!head || !tail) return false;
-  const count = head.length + tail.length;
-  if (halves.length === 1 ? count !== 8 : count > 7) return false;
-  out.fill(0, 0, 16);
-  for (const [i, group] of head.entries()) writeGroup(out, i, group);
-  for (const [i, group] of tail.entries()) writeGroup(out, 8 - tail.length + i, group);
-  return true;
-}
-
-/** The 16-bit groups of one side of a `::`; the last may be dotted decimal when `last`. */
-function parseGroups(text: string, last: boolean): number[] | undefined {
-  if (text === '') return [];
-  const groups: number[] = [];
-  const parts = text.split(':');
-  for (const [i, part] of parts.entries()) {
-    if (GROUP.test(part)) {
-      groups.push(Number.parseInt(part, 16));
-    } else {
-      const dotted = new Uint8Array(4);
-      if (!last || i !== parts.length - 1 || !parseIpv4(part, 0, dotted, 0)) return undefined;
-      groups.push((dotted[0]! << 8) | dotted[1]!, (dotted[2]! << 8) | dotted[3]!);
+function parseIpv6(text: Uint8Array, from: number, to: number, out: Uint8Array): boolean {
+  if (to - from > IPV6_TEXT_BYTES_MAX) return false;
+  let at = from;
+  let count = 0;
+  /** Groups before the `::`. */
+  let gap = NO_GAP;
+  if (to - from >= 2 && text[at] === COLON && text[at + 1] === COLON) {
+    gap = 0;
+    at += 2;
+  }
+  while (at < to) {
+    const first = at;
+    let group = 0;
+    for (; at < to && at - first <= GROUP_DIGITS_MAX; at++) {
+      const digit = hexDigit(text[at]!);
+      if (digit < 0) break;
+      group = (group << 4) | digit;
     }
+    if (at < to && text[at] === DOT) {
+      // Dotted decimal stands at the end, for two groups.
+      if (count > GROUPS - 2 || !parseIpv4(text, first, to, out, 2 * count)) return false;
+      count += 2;
+      break;
+    }
+    if (at === first || at - first > GROUP_DIGITS_MAX || count === GROUPS) return false;
+    writeGroup(out, count++, group);
+    if (at === to) break;
+    if (text[at++] !== COLON || at === to) return false;
+    if (text[at] !== COLON) continue;
+    if (gap !== NO_GAP) return false;
+    gap = count;
+    at++;
   }
-  return groups;
+  return gap === NO_GAP ? count === GROUPS : count < GROUPS && openGap(out, gap, count);
+}
+
+/** Moves the groups after the `::` to the end, and puts zeros in between. */
+function openGap(out: Uint8Array, gap: number, count: number): true {
+  const end = 2 * (GROUPS - count + gap);
+  out.copyWithin(end, 2 * gap, 2 * count);
+  out.fill(0, 2 * gap, end);
+  return true;
 }
 
 function writeGroup(out: Uint8Array, index: number, group: number): void {
   out[2 * index] = group >>> 8;
   out[2 * index + 1] = group & 0xff;
+}
+
+/** The value of a hexadecimal digit in either case, or -1. */
+export function hexDigit(byte: number): number {
+  return DIGIT_VALUES[byte]!;
+}
+
+const DIGIT_VALUES = new Int8Array(256).fill(-1);
+for (const digits of ['0123456789abcdef', '0123456789ABCDEF']) {
+  for (let value = 0; value < 16; value++) DIGIT_VALUES[digits.charCodeAt(value)] = value;
 }

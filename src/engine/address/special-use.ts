@@ -57,11 +57,14 @@ const MOST_SPECIFIC_FIRST: readonly Range[] = RANGES.map(([name, cidr]) => parse
   (a, b) => b.bits - a.bits,
 );
 
+/** `mapped`: the address is IPv4, where that is known already. */
+export type SpecialUseTest = (address: Uint8Array, mapped?: boolean) => string | undefined;
+
 /**
  * Makes a test of addresses (16 bytes, IPv4 mapped) that returns the name of the special-use range an address
  * is in, or `undefined` when it may be used. IPv6 outside 2000::/3 is `unassigned-ipv6`.
  */
-export function specialUseTest(allowed: readonly string[]): (address: Uint8Array) => string | undefined {
+export function specialUseTest(allowed: readonly string[]): SpecialUseTest {
   const ipv4 = rangesByFirstByte(
     MOST_SPECIFIC_FIRST.filter(range => range.ipv4),
     12,
@@ -70,11 +73,11 @@ export function specialUseTest(allowed: readonly string[]): (address: Uint8Array
     MOST_SPECIFIC_FIRST.filter(range => !range.ipv4),
     0,
   );
-  return address => {
-    const mapped = isIpv4(address);
+  return (address, mapped = isIpv4(address)) => {
     const candidates = mapped ? ipv4[address[12]!] : ipv6[address[0]!];
-    const range = candidates?.find(candidate => matches(candidate, address));
     const globalUnicast = mapped || address[0]! >>> 5 === 1;
+    if (candidates === undefined && globalUnicast) return undefined;
+    const range = candidates?.find(candidate => matches(candidate, address));
     const name = range?.name ?? (globalUnicast ? undefined : 'unassigned-ipv6');
     return name !== undefined && allowed.includes(name) ? undefined : name;
   };

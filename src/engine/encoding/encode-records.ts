@@ -1,65 +1,67 @@
-// @hotpath
-/** Rows as node records (native-layout/node-record.ts): fixed width, no text. */
-
+/**
+ * Rows as node records (native-layout/node-record.ts): fixed width, no text. Plain twin of
+ * native-layout/kernel/encode-records.ts.
+ */
 import {
   POOL_INELIGIBLE,
   POOL_NEW,
   POOL_VETTED,
   RECORD_ADDRESS_WORD,
   RECORD_BYTES,
+  RECORD_MAPPED_WORD,
   RECORD_TAIL_WORD,
 } from '../../../native-layout/node-record.ts';
 import {
+  ADDRESS_BYTES,
+  ID_BYTES,
+  ROW_ADDRESS_BYTE,
   ROW_ADDRESS_WORD,
-  ROW_LONGS,
+  ROW_BYTES,
   ROW_PORT_WORD,
-  ROW_TEXT_LENGTH_WORD,
+  ROW_TEXT_LENGTH_BYTE,
   ROW_WORDS,
   WIDE_ADDRESS_BYTES,
   WIDE_BINARY_BYTE,
 } from '../../../native-layout/snapshot-row.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
+import { writeBytes } from './encode-bytes.ts';
 
 const RECORD_ADDRESS_BYTE = 4 * RECORD_ADDRESS_WORD;
 const RECORD_TAIL_BYTE = 4 * RECORD_TAIL_WORD;
-const WIDE_LONGS = WIDE_ADDRESS_BYTES / 8;
-const WIDE_BINARY_LONG = WIDE_BINARY_BYTE / 8;
-/** Bytes 8 to 11 of an IPv4 address in its mapped form, 0 0 255 255, as a little-endian word. */
-const MAPPED = 0xffff_0000 | 0;
 
-/**
- * Writes the records of `rows` below `count` to `target` from byte `at`, RECORD_BYTES each, at any alignment.
- */
+/** Writes the records of `rows` below `count` to `target` from byte `at`, RECORD_BYTES each. */
 export function encodeRecords(
   snapshot: Snapshot,
   rows: Uint32Array,
   count: number,
-  target: DataView,
+  target: Uint8Array,
   at: number,
 ): void {
-  const { rowWords, rowLongs, wideAddressLongs } = snapshot.views;
-  const vettedCount = snapshot.vettedCount;
-  const eligible = vettedCount + snapshot.newCount;
-  for (let i = 0, to = at; i < count; i++, to += RECORD_BYTES) {
-    const row = rows[i]!;
-    // Unrolled, because V8 does not. Loaded and stored at once, a 64-bit value is never made an object.
-    const long = row * ROW_LONGS;
-    target.setBigInt64(to, rowLongs[long]!, true);
-    target.setBigInt64(to + 8, rowLongs[long + 1]!, true);
-    target.setBigInt64(to + 16, rowLongs[long + 2]!, true);
-    target.setBigInt64(to + 24, rowLongs[long + 3]!, true);
-    const word = row * ROW_WORDS;
-    const address = rowWords[word + ROW_ADDRESS_WORD]!;
-    if (rowWords[word + ROW_TEXT_LENGTH_WORD]! >>> 24 !== 0) {
-      target.setBigInt64(to + RECORD_ADDRESS_BYTE, 0n, true);
-      target.setInt32(to + RECORD_ADDRESS_BYTE + 8, MAPPED, true);
-      target.setInt32(to + RECORD_ADDRESS_BYTE + 12, address, true);
-    } else {
-      const wide = address * WIDE_LONGS + WIDE_BINARY_LONG;
-      target.setBigInt64(to + RECORD_ADDRESS_BYTE, wideAddressLongs[wide]!, true);
-      target.setBigInt64(to + RECORD_ADDRESS_BYTE + 8, wideAddressLongs[wide + 1]!, true);
-    }
-    const pool = row < vettedCount ? POOL_VETTED : row < eligible ? POOL_NEW : POOL_INELIGIBLE;
-    target.setInt32(to + RECORD_TAIL_BYTE, (rowWords[word + ROW_PORT_WORD]! >>> 16) | (pool << 16), true);
+  for (let i = 0; i < count; i++) writeRecord(snapshot, rows[i]!, target, at + i * RECORD_BYTES);
+}
+
+function writeRecord(snapshot: Snapshot, row: number, target: Uint8Array, at: number): void {
+  const { rowBytes, rowWords, wideAddressBytes } = snapshot.views;
+  const from = row * ROW_BYTES;
+  writeBytes(target, at, rowBytes, from, ID_BYTES);
+  if (rowBytes[from + ROW_TEXT_LENGTH_BYTE] !== 0) {
+    target.fill(0, at + RECORD_ADDRESS_BYTE, at + RECORD_ADDRESS_BYTE + 8);
+    writeWord(target, at + RECORD_ADDRESS_BYTE + 8, RECORD_MAPPED_WORD);
+    writeBytes(target, at + RECORD_ADDRESS_BYTE + 12, rowBytes, from + ROW_ADDRESS_BYTE, 4);
+  } else {
+    const wide = rowWords[row * ROW_WORDS + ROW_ADDRESS_WORD]! * WIDE_ADDRESS_BYTES + WIDE_BINARY_BYTE;
+    writeBytes(target, at + RECORD_ADDRESS_BYTE, wideAddressBytes, wide, ADDRESS_BYTES);
   }
+  const port = rowWords[row * ROW_WORDS + ROW_PORT_WORD]! >>> 16;
+  writeWord(target, at + RECORD_TAIL_BYTE, port | (poolOf(snapshot, row) << 16));
+}
+
+function poolOf({ vettedCount, newCount }: Snapshot, row: number): number {
+  if (row < vettedCount) return POOL_VETTED;
+  return row < vettedCount + newCount ? POOL_NEW : POOL_INELIGIBLE;
+}
+
+/** Little-endian. */
+function writeWord(target: Uint8Array, at: number, word: number): void {
+  for (let i = 0; i < 4; i++) target[at + i] = word >>> (8 * i);
 }

@@ -2,7 +2,6 @@
  * The kernel's plain twin: the same answers from the same randomness, in TypeScript over typed arrays. The
  * oracle of the kernel's tests, and what serves where shared WebAssembly memory is not to be had.
  */
-import { RECORD_BYTES } from '../../../native-layout/node-record.ts';
 import { ID_BYTES, ID_WORDS } from '../../../native-layout/snapshot-row.ts';
 import { assert } from '../assert.ts';
 import { encoderOf } from '../encoding/encode.ts';
@@ -75,12 +74,12 @@ export class TwinKernel implements Kernel {
 
   encode(format: EncodedFormat, ageMs: number, target: Uint8Array): number {
     const { picks, pickCount } = this.#selector;
-    return encoderOf(format)(this.#current(), picks, pickCount, ageMs, target, viewOf(target));
+    return encoderOf(format)(this.#current(), picks, pickCount, ageMs, target);
   }
 
   records(target: Uint8Array, at: number): void {
     const { picks, pickCount } = this.#selector;
-    encodeRecords(this.#current(), picks, pickCount, viewOf(target), at);
+    encodeRecords(this.#current(), picks, pickCount, target, at);
   }
 
   lookup(count: number): void {
@@ -93,7 +92,7 @@ export class TwinKernel implements Kernel {
 
   record(row: number, target: Uint8Array): void {
     this.#row[0] = row;
-    encodeRecords(this.#current(), this.#row, 1, viewOf(target.subarray(0, RECORD_BYTES)), 0);
+    encodeRecords(this.#current(), this.#row, 1, target, 0);
   }
 
   /** Writes the rows of the known ones of `count` ids to `#knownRows` from `to` on; returns how many. */
@@ -115,8 +114,4 @@ export class TwinKernel implements Kernel {
     assert(this.#snapshot !== undefined, 'a snapshot is opened before it is worked on');
     return this.#snapshot;
   }
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

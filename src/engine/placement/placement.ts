@@ -4,7 +4,6 @@
  * to come here: whatever it becomes, it compiles to a `RowFilter`.
  */
 import { CacheError } from '../errors.ts';
-import type { NodeRow } from '../snapshot/node-row.ts';
 
 /** A filter as configuration spells it. All given conditions must hold. */
 export interface PlacementFilter {
@@ -30,7 +29,8 @@ export interface PlacementOptions {
 export const DEFAULT_PLACEMENT = 'default';
 export const DEFAULT_NEW_FRACTION = 0.05;
 
-export type RowFilter = (row: NodeRow) => boolean;
+/** Judges a row by the values of its attributes. */
+export type RowFilter = (attributes: readonly (string | undefined)[]) => boolean;
 
 /**
  * A row filter over rows that carry the values of `attributes` in that order; `undefined` lets all rows pass.
@@ -45,9 +45,9 @@ export function compileFilter(
     conditions.push(valueIn(attributes, 'country', filter.excludeCountries, false));
   for (const [name, wanted] of Object.entries(filter?.flags ?? {})) {
     const index = attributeIndex(attributes, name);
-    conditions.push(row => isSet(row.attributes[index]) === wanted);
+    conditions.push(values => isSet(values[index]) === wanted);
   }
-  return conditions.length === 0 ? undefined : row => conditions.every(condition => condition(row));
+  return conditions.length === 0 ? undefined : values => conditions.every(condition => condition(values));
 }
 
 /** The attributes that `filter` reads. */
@@ -60,13 +60,13 @@ export function filterAttributes(filter: PlacementFilter | undefined): string[] 
 function valueIn(
   attributes: readonly string[],
   name: string,
-  values: readonly string[],
+  wantedValues: readonly string[],
   wanted: boolean,
 ): RowFilter {
   const index = attributeIndex(attributes, name);
-  const set = new Set(values);
-  return row => {
-    const value = row.attributes[index];
+  const set = new Set(wantedValues);
+  return values => {
+    const value = values[index];
     return (value !== undefined && set.has(value)) === wanted;
   };
 }

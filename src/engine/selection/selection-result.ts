@@ -11,8 +11,7 @@ import {
 } from '../../../native-layout/node-record.ts';
 import { ID_BYTES } from '../../../native-layout/snapshot-row.ts';
 import { formatAddress } from '../address/address.ts';
-import type { RecordMemory } from './record-slab.ts';
-import type { FoundNode, PickedNode, PoolName, Shortage } from './selection-types.ts';
+import type { FoundNode, PickedNode, Shortage } from './selection-types.ts';
 
 export class Selection implements Iterable<PickedNode> {
   readonly generation: number;
@@ -23,7 +22,7 @@ export class Selection implements Iterable<PickedNode> {
   /** Picks found. */
   readonly length: number;
   /** Until the objects are made: then the memory, which many selections share, is let go. */
-  #records: RecordMemory | undefined;
+  #records: Buffer | undefined;
   readonly #start: number;
   #nodes: readonly PickedNode[] | undefined;
 
@@ -32,7 +31,7 @@ export class Selection implements Iterable<PickedNode> {
    */
   constructor(
     { generation, ageMs, shortage }: Pick<Selection, 'generation' | 'ageMs' | 'shortage'>,
-    records: RecordMemory,
+    records: Buffer,
     start: number,
     length: number,
   ) {
@@ -47,7 +46,7 @@ export class Selection implements Iterable<PickedNode> {
   /** All picks as plain objects, made on first use. */
   get nodes(): readonly PickedNode[] {
     if (this.#records !== undefined) {
-      this.#nodes = pickedNodes(this.#records.bytes, this.#start, this.length);
+      this.#nodes = pickedNodes(this.#records, this.#start, this.length);
       this.#records = undefined;
     }
     return this.#nodes!;
@@ -72,8 +71,8 @@ export class Selection implements Iterable<PickedNode> {
 function pickedNodes(bytes: Buffer, start: number, length: number): PickedNode[] {
   const nodes: PickedNode[] = [];
   for (let i = 0, at = start; i < length; i++, at += RECORD_BYTES) {
-    const { id, ip, port, pool } = nodeOfRecord(bytes, at);
-    nodes.push({ id, ip, port, pool: pool as PoolName });
+    // No pick is ineligible.
+    nodes.push(nodeOfRecord(bytes, at) as PickedNode);
   }
   return nodes;
 }

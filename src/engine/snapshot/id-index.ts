@@ -32,7 +32,7 @@ export function indexKeys(seed: number): Int32Array {
  * Keyed hash of the id at index `at` of `words`. Each word meets a secret factor before it meets the others,
  * so what two differences do to each other depends on the key.
  */
-function hashNodeId(words: Uint32Array, at: number, keys: Int32Array): number {
+export function hashNodeId(words: Uint32Array, at: number, keys: Int32Array): number {
   let h = 0;
   for (let i = 0; i < ID_WORDS; i++) {
     const mixed = Math.imul(words[at + i]! ^ keys[2 * i]!, keys[2 * i + 1]!);
@@ -65,28 +65,35 @@ export function findRow(
 }
 
 /**
- * Enters `row`, whose id stands in `rowWords`. Returns false, and enters nothing, when its id is there
- * already.
+ * Fills an empty index with the rows below `count`, whose hashes stand in `hashes`. Returns false, and leaves
+ * the index half done, when an id comes twice.
  */
-export function insertRow(
+export function fillIndex(
   index: Uint32Array,
   entries: number,
-  keys: Int32Array,
+  hashes: Uint32Array,
   rowWords: Uint32Array,
-  row: number,
+  count: number,
 ): boolean {
   const mask = entries - 1;
-  const at = row * ROW_WORDS;
-  let entry = hashNodeId(rowWords, at, keys) & mask;
-  for (;;) {
-    const value = index[entry]!;
-    if (value === 0) {
-      index[entry] = row + 1;
-      return true;
+  for (let row = 0; row < count; row++) {
+    const hash = hashes[row]!;
+    let entry = hash & mask;
+    for (;;) {
+      const value = index[entry]!;
+      if (value === 0) break;
+      // Rows are far apart in memory: two hashes that differ save the look at them.
+      if (hashes[value - 1] === hash && sameRowId(rowWords, value - 1, row)) return false;
+      entry = (entry + 1) & mask;
     }
-    if (sameId(rowWords, (value - 1) * ROW_WORDS, rowWords, at)) return false;
-    entry = (entry + 1) & mask;
+    index[entry] = row + 1;
   }
+  return true;
+}
+
+/** True when two rows have the same id. */
+export function sameRowId(rowWords: Uint32Array, a: number, b: number): boolean {
+  return sameId(rowWords, a * ROW_WORDS, rowWords, b * ROW_WORDS);
 }
 
 function sameId(a: Uint32Array, aAt: number, b: Uint32Array, bAt: number): boolean {

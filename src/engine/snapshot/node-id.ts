@@ -1,8 +1,9 @@
 /** Node ids: 64 hexadecimal digits or 32 bytes on the outside, eight little-endian words inside. */
 
-import { ID_BYTES } from '../../../native-layout/snapshot-row.ts';
+import { ID_BYTES, ID_WORDS } from '../../../native-layout/snapshot-row.ts';
+import { hexDigit } from '../address/address.ts';
 
-const ID_DIGITS = 64;
+export const ID_DIGITS = 2 * ID_BYTES;
 /** Node's decoder looks at the low byte of a character only: it takes U+0130 for `0`. The test costs 8 ns. */
 const BEYOND_ONE_BYTE = /[\u0100-\uffff]/;
 
@@ -18,6 +19,22 @@ export function parseNodeId(id: unknown, out: Buffer<ArrayBufferLike>, at: numbe
   if (!(id instanceof Uint8Array) || id.length !== ID_BYTES) return false;
   out.set(id, at);
   return true;
+}
+
+/** Reads the 64 hexadecimal digits from byte `from` into eight words. False when one of them is none. */
+export function parseIdDigits(digits: Uint8Array, from: number, out: Uint32Array): boolean {
+  let bad = 0;
+  for (let word = 0, at = from; word < ID_WORDS; word++) {
+    let value = 0;
+    for (let shift = 0; shift < 32; shift += 8, at += 2) {
+      const byte = (hexDigit(digits[at]!) << 4) | hexDigit(digits[at + 1]!);
+      // Negative when one of the two is no digit.
+      bad |= byte;
+      value |= byte << shift;
+    }
+    out[word] = value;
+  }
+  return bad >= 0;
 }
 
 /** The id at index `at` of `words` as 64 lower-case hexadecimal digits. */

@@ -1,23 +1,34 @@
+// @hotpath
 /**
- * Builds a snapshot in an unpublished slot: append rows as they come, then finish. Rows are written to the
- * slot in the order of their arrival and sorted in place at the end, so that a load never holds them twice;
- * one column at a time is copied aside. Runs on the loader thread; nobody else may look at the slot meanwhile
- * (I3, I4).
+ * Builds a snapshot in an unpublished slot: append rows as they come, then finish. Rows are staged in private
+ * memory and written to the slot in their final order, so the slot is touched once. Runs on the loader
+ * thread; nobody else may look at the slot meanwhile (I3, I4).
  */
 import { POOL_INELIGIBLE, POOL_NEW, POOL_VETTED } from '../../../native-layout/node-record.ts';
 import { ATTRIBUTE_VALUES_MAX, indexEntriesFor } from '../../../native-layout/snapshot-header.ts';
-import { ID_WORDS, ROW_NETWORK_WORD, ROW_WORDS } from '../../../native-layout/snapshot-row.ts';
 import type { SnapshotViews } from '../../../native-layout/snapshot-views.ts';
-import { isIpv4, parseAddress } from '../address/address.ts';
-import { NetworkTable, type PrefixBits } from '../address/network-table.ts';
-import { writeIpv4Row, writeWideAddress, writeWideRow } from '../address/row-writer.ts';
-import { specialUseTest } from '../address/special-use.ts';
+import type { PrefixBits } from '../address/network-keys.ts';
+import { ByteDictionary, FULL } from '../byte-dictionary.ts';
 import { CacheError } from '../errors.ts';
 import type { PlacementPlan } from '../placement/placement-plan.ts';
-import { findRow, indexKeys, insertRow, NO_ROW } from './id-index.ts';
-import { bytesOf, parseNodeId } from './node-id.ts';
+import { BuildMemory } from './build-memory.ts';
+import { FieldReader } from './field-reader.ts';
+import { ABSENT, FIELD, type FieldRows } from './field-rows.ts';
+import { fillIndex, hashNodeId, indexKeys } from './id-index.ts';
 import type { NodeRow } from './node-row.ts';
+import { NodeRowFields } from './node-row-fields.ts';
+import { type ArrangedRows, arrangeRows } from './row-arrangement.ts';
 import { finishSnapshot, type SnapshotStamp } from './snapshot-finish.ts';
+import { withoutDuplicates } from './staged-duplicates.ts';
+import {
+  CRITERION_SHIFT,
+  NAMED_FLAG,
+  POOL_MASK,
+  POOL_SHIFT,
+  STAGED,
+  type StagedRows,
+  WIDE_FLAG,
+} from './staged-rows.ts';
 
 export interface BuildOptions {
   readonly plan: PlacementPlan;
@@ -27,50 +38,61 @@ export interface BuildOptions {
   readonly indexSeed: number;
 }
 
-/** What was left out and what was kept aside, by name. */
+/** What was left out and what was kept aside, by name. Complete when the snapshot is finished. */
 export interface BuildCounts {
   readonly refused: Readonly<Record<string, number>>;
   readonly ineligible: Readonly<Record<string, number>>;
 }
 
-const GROWTH_FIRST_ROWS = 4096;
 /** Criteria that are counted by name: a replaced query may yield any text. The rest is counted together. */
 const CRITERIA_MAX = 64;
+const CRITERION_OTHER = CRITERIA_MAX + 1;
 const OTHER_CRITERIA = 'other';
+/** The filter that lets all rows pass. */
+const NO_FILTER = 1;
 
 export class SnapshotBuilder {
   readonly views: SnapshotViews;
   readonly #plan: PlacementPlan;
-  readonly #networks: NetworkTable;
-  readonly #specialUse: (address: Uint8Array) => string | undefined;
   readonly #seed: number;
   readonly #keys: Int32Array;
-  readonly #id = new Uint32Array(ID_WORDS);
-  readonly #idBytes = bytesOf(this.#id);
-  readonly #dictionaries: Map<string, number>[];
+  readonly #reader: FieldReader;
+  readonly #objects: NodeRowFields;
+  readonly #dictionaries: readonly ByteDictionary[];
+  /** Text of each code of each attribute; none for code 0. Only what filters are asked about is filled. */
+  readonly #values: (string | undefined)[][];
+  readonly #rowValues: (string | undefined)[] = [];
   readonly #refused = new Map<string, number>();
-  readonly #ineligible = new Map<string, number>();
-  readonly #address = new Uint8Array(16);
-  #indexEntries = indexEntriesFor(0);
-  #rows = 0;
-  #wideAddresses = 0;
-  /** Pool of each row, and bit f set where filter f lets the row pass: needed until the rows are sorted. */
-  #pools = new Uint8Array(GROWTH_FIRST_ROWS);
-  #passes = new Uint32Array(GROWTH_FIRST_ROWS);
+  readonly #criteria: ByteDictionary;
+  /** Rows of each criterion, and of each pool. */
+  readonly #criterionCounts = new Uint32Array(CRITERION_OTHER + 1);
+  readonly #poolCounts = new Uint32Array(POOL_MASK + 1);
+  readonly #memory: BuildMemory;
+  readonly #filtered: boolean;
+  #staged: StagedRows;
+  #arrived = 0;
 
-  constructor(views: SnapshotViews, options: BuildOptions) {
+  /** `memory`: made for the capacity of the slot, and used by nobody else until the snapshot is validated. */
+  constructor(views: SnapshotViews, options: BuildOptions, memory = memoryFor(views, options)) {
+    const { plan, indexSeed } = options;
     this.views = views;
-    this.#plan = options.plan;
-    this.#networks = new NetworkTable(options.prefixBits);
-    this.#specialUse = specialUseTest(options.allowRanges);
-    this.#seed = options.indexSeed;
-    this.#keys = indexKeys(options.indexSeed);
-    this.#dictionaries = options.plan.attributes.map(() => new Map());
-    views.idIndex.fill(0, 0, this.#indexEntries);
+    this.#plan = plan;
+    this.#seed = indexSeed;
+    this.#keys = indexKeys(indexSeed);
+    this.#reader = new FieldReader(options.prefixBits, options.allowRanges, indexSeed);
+    this.#objects = new NodeRowFields(plan.attributes.length);
+    this.#dictionaries = plan.attributes.map(() => new ByteDictionary(indexSeed, ATTRIBUTE_VALUES_MAX));
+    this.#values = plan.attributes.map(() => [undefined]);
+    this.#criteria = new ByteDictionary(indexSeed, CRITERIA_MAX);
+    this.#filtered = plan.filters.length > 1;
+    this.#memory = memory;
+    this.#staged = memory.staged;
+    this.#staged.clear();
   }
 
+  /** Rows that are there. */
   get rowCount(): number {
-    return this.#rows;
+    return this.#staged.count;
   }
 
   get refusedCount(): number {
@@ -80,133 +102,170 @@ export class SnapshotBuilder {
   }
 
   counts(): BuildCounts {
-    return { refused: Object.fromEntries(this.#refused), ineligible: Object.fromEntries(this.#ineligible) };
+    const ineligible: Record<string, number> = {};
+    const add = (name: string, count: number) => {
+      if (count > 0) ineligible[name] = (ineligible[name] ?? 0) + count;
+    };
+    this.#criteria.texts().forEach((name, i) => {
+      add(name, this.#criterionCounts[i + 1]!);
+    });
+    add(OTHER_CRITERIA, this.#criterionCounts[CRITERION_OTHER]!);
+    return { refused: Object.fromEntries(this.#refused), ineligible };
+  }
+
+  append(row: NodeRow): void {
+    this.appendFields(this.#objects.of(row));
   }
 
   /**
-   * Appends a row. A row that cannot be used is counted under its reason (`id-invalid`, `address-invalid`,
-   * `special-use:<range>`, `port-invalid`, `id-duplicate`) and left out. Throws CAPACITY_EXCEEDED when the
-   * slot or a dictionary is full.
+   * Appends rows. One that cannot be used is counted under its reason (`address-invalid`,
+   * `special-use:<range>`, `port-invalid`, `id-invalid`, and in `finish` `id-duplicate`) and left out. Throws
+   * CAPACITY_EXCEEDED when there is no room for them, or a dictionary is full.
    */
-  append(row: NodeRow): void {
-    const refusal = this.#refusal(row);
-    if (refusal !== undefined) {
-      this.#refused.set(refusal, (this.#refused.get(refusal) ?? 0) + 1);
-      return;
+  appendFields(rows: FieldRows): void {
+    const places = 2 * (FIELD.attributes + this.#dictionaries.length);
+    for (let row = 0, at = 0; row < rows.count; row++, at += places) {
+      const refusal = this.#reader.read(rows, at);
+      if (refusal !== undefined) this.#refuse(refusal);
+      else this.#stage(rows, at);
     }
-    const at = this.#rows;
-    this.#writeAddress(at, row.port);
-    this.views.rowWords[at * ROW_WORDS + ROW_NETWORK_WORD] = row.network
-      ? this.#networks.ofName(row.network)
-      : this.#networks.ofAddress(this.#address);
-    this.#writeAttributes(at, row);
-    this.#pools[at] = row.ineligible !== undefined ? POOL_INELIGIBLE : row.vetted ? POOL_VETTED : POOL_NEW;
-    this.#passes[at] = this.#passingFilters(row);
-    if (row.ineligible !== undefined) this.#countIneligible(row.ineligible);
-    this.#rows = at + 1;
   }
 
-  /** Sorts, groups and stamps the snapshot. The builder is used up. */
+  /**
+   * Writes rows, index, candidate sets and header to the slot, all but the digest. The builder is used up.
+   * Throws CAPACITY_EXCEEDED.
+   */
   finish(stamp: SnapshotStamp): void {
+    this.#checkCapacity();
+    let rows = this.#arrange();
+    if (!this.#fillIndex(rows)) {
+      this.#dropDuplicates();
+      rows = this.#arrange();
+      this.#fillIndex(rows);
+    }
     finishSnapshot(this.views, this.#plan, stamp, {
-      rows: this.#rows,
-      wideAddresses: this.#wideAddresses,
-      networks: this.#networks.count,
-      indexEntries: this.#indexEntries,
+      ...rows,
+      indexEntries: indexEntriesFor(rows.count),
       indexSeed: this.#seed,
-      pools: this.#pools,
-      passes: this.#passes,
-      dictionaries: this.#dictionaries,
+      values: this.#dictionaries.map(dictionary => dictionary.texts()),
     });
   }
 
-  /** Writes the row's id and enters it into the index as a side effect of finding no reason to refuse it. */
-  #refusal(row: NodeRow): string | undefined {
-    const at = this.#rows;
-    const { rowWords, idIndex, layout } = this.views;
-    if (!parseAddress(row.ip, this.#address)) return 'address-invalid';
-    const range = this.#specialUse(this.#address);
-    if (range !== undefined) return `special-use:${range}`;
-    if (!Number.isInteger(row.port) || row.port < 1 || row.port > 65_535) return 'port-invalid';
-    // Not in the slot yet: it may be full, and then only a row that would be added is one too many.
-    if (!parseNodeId(row.id, this.#idBytes, 0)) return 'id-invalid';
-    const id = this.#id;
-    if (findRow(idIndex, this.#indexEntries, this.#keys, rowWords, id, 0) !== NO_ROW) return 'id-duplicate';
-    if (at === layout.extents.rows) {
-      throw new CacheError(
-        'CAPACITY_EXCEEDED',
-        `the source has more nodes than the configured capacity of ${layout.extents.rows} (capacity.nodes)`,
-        { field: 'capacity.nodes' },
-      );
+  #arrange(): ArrangedRows {
+    return arrangeRows(this.#staged, this.views, this.#memory, this.#poolCounts);
+  }
+
+  #fillIndex({ count, idHashes }: ArrangedRows): boolean {
+    const { idIndex, rowWords } = this.views;
+    const entries = indexEntriesFor(count);
+    idIndex.fill(0, 0, entries);
+    return fillIndex(idIndex, entries, idHashes, rowWords, count);
+  }
+
+  #refuse(reason: string): void {
+    this.#refused.set(reason, (this.#refused.get(reason) ?? 0) + 1);
+  }
+
+  /** Stages the row that the reader has just read. */
+  #stage(rows: FieldRows, at: number): void {
+    if (this.#staged.isFull) this.#checkCapacity();
+    const { idView, idFrom, network, ipv4, port } = this.#reader;
+    const staged = this.#staged;
+    const record = staged.append(network.key);
+    const { words, longs } = staged;
+    const long = record / 2;
+    // Unrolled, because V8 does not. Loaded and stored at once, a 64-bit value is never made an object.
+    longs[long] = idView.getBigInt64(idFrom, true);
+    longs[long + 1] = idView.getBigInt64(idFrom + 8, true);
+    longs[long + 2] = idView.getBigInt64(idFrom + 16, true);
+    longs[long + 3] = idView.getBigInt64(idFrom + 24, true);
+    words[record + STAGED.ADDRESS] = ipv4 ? this.#reader.ipv4Word : staged.appendWide(this.#reader.wide);
+    words[record + STAGED.NETWORK] = network.key;
+    words[record + STAGED.ID_HASH] = hashNodeId(words, record, this.#keys);
+    words[record + STAGED.ARRIVAL] = this.#arrived++;
+    const marks = (ipv4 ? 0 : WIDE_FLAG) | (network.named ? NAMED_FLAG : 0);
+    words[record + STAGED.FLAGS] = port | marks | this.#judge(rows, at);
+    this.#stageCodes(rows, at, record);
+  }
+
+  /** Pool and criterion of the row, as flags; counts them. */
+  #judge({ bytes, places }: FieldRows, at: number): number {
+    const reason = places[at + 2 * FIELD.ineligible]!;
+    if (reason === ABSENT) {
+      const pool = bytes[places[at + 2 * FIELD.vetted]!] === 0 ? POOL_NEW : POOL_VETTED;
+      this.#poolCounts[pool]!++;
+      return pool << POOL_SHIFT;
     }
-    rowWords.set(id, at * ROW_WORDS);
-    this.#growFor(at);
-    insertRow(idIndex, this.#indexEntries, this.#keys, rowWords, at);
-    return undefined;
+    const code = this.#criteria.codeOf(bytes, reason, places[at + 2 * FIELD.ineligible + 1]!);
+    const criterion = code === FULL ? CRITERION_OTHER : code;
+    this.#poolCounts[POOL_INELIGIBLE]!++;
+    this.#criterionCounts[criterion]!++;
+    return (POOL_INELIGIBLE << POOL_SHIFT) | (criterion << CRITERION_SHIFT);
   }
 
-  #countIneligible(criterion: string): void {
-    const counts = this.#ineligible;
-    const name = counts.has(criterion) || counts.size < CRITERIA_MAX ? criterion : OTHER_CRITERIA;
-    counts.set(name, (counts.get(name) ?? 0) + 1);
-  }
-
-  #writeAddress(at: number, port: number): void {
-    const { rowBytes, wideAddressBytes } = this.views;
-    if (isIpv4(this.#address)) {
-      writeIpv4Row(rowBytes, at, this.#address, port);
-      return;
-    }
-    writeWideAddress(wideAddressBytes, this.#wideAddresses, this.#address);
-    writeWideRow(rowBytes, at, this.#wideAddresses, port);
-    this.#wideAddresses++;
-  }
-
-  #writeAttributes(at: number, row: NodeRow): void {
+  #stageCodes({ bytes, places }: FieldRows, at: number, record: number): void {
+    const { codes, words } = this.#staged;
+    const first = 2 * (record + STAGED.ATTRIBUTES);
     for (let i = 0; i < this.#dictionaries.length; i++) {
-      const value = row.attributes[i];
-      this.views.attributeCodes[i]![at] = value === undefined ? 0 : this.#code(i, value);
+      const place = at + 2 * (FIELD.attributes + i);
+      const from = places[place]!;
+      codes[first + i] = from === ABSENT ? 0 : this.#code(i, bytes, from, places[place + 1]!);
     }
+    words[record + STAGED.PASSES] = this.#filtered ? this.#passingFilters(first) : NO_FILTER;
   }
 
-  #code(attribute: number, value: string): number {
+  #code(attribute: number, bytes: Uint8Array, from: number, to: number): number {
     const dictionary = this.#dictionaries[attribute]!;
-    const known = dictionary.get(value);
-    if (known !== undefined) return known;
-    if (dictionary.size === ATTRIBUTE_VALUES_MAX) {
-      const name = this.#plan.attributes[attribute];
-      throw new CacheError(
-        'CAPACITY_EXCEEDED',
-        `attribute "${name}" has more than ${ATTRIBUTE_VALUES_MAX} values`,
-      );
-    }
-    dictionary.set(value, dictionary.size + 1);
-    return dictionary.size;
+    const code = dictionary.codeOf(bytes, from, to);
+    if (code !== FULL) return code;
+    const name = this.#plan.attributes[attribute];
+    throw new CacheError(
+      'CAPACITY_EXCEEDED',
+      `attribute "${name}" has more than ${ATTRIBUTE_VALUES_MAX} values`,
+    );
   }
 
-  #passingFilters(row: NodeRow): number {
-    const filters = this.#plan.filters;
-    let bits = 1;
-    for (let i = 1; i < filters.length; i++) if (filters[i]!(row)) bits |= 1 << i;
+  /** Bit f set where filter f lets the row pass whose codes begin at `first`. */
+  #passingFilters(first: number): number {
+    const { codes } = this.#staged;
+    const values = this.#rowValues;
+    for (let i = 0; i < this.#dictionaries.length; i++) values[i] = this.#value(i, codes[first + i]!);
+    const { filters } = this.#plan;
+    let bits = NO_FILTER;
+    for (let i = 1; i < filters.length; i++) if (filters[i]!(values)) bits |= 1 << i;
     return bits;
   }
 
-  #growFor(at: number): void {
-    if (at === this.#pools.length) {
-      this.#pools = grown(this.#pools, Uint8Array);
-      this.#passes = grown(this.#passes, Uint32Array);
-    }
-    const entries = indexEntriesFor(at + 1);
-    if (entries === this.#indexEntries) return;
-    const { idIndex, rowWords } = this.views;
-    this.#indexEntries = entries;
-    idIndex.fill(0, 0, entries);
-    for (let row = 0; row < at; row++) insertRow(idIndex, entries, this.#keys, rowWords, row);
+  #value(attribute: number, code: number): string | undefined {
+    const known = this.#values[attribute]!;
+    // Codes come up one after the other.
+    if (code === known.length) known.push(this.#dictionaries[attribute]!.text(code));
+    return known[code];
+  }
+
+  /** Throws CAPACITY_EXCEEDED when more rows are staged than the slot takes, duplicates not counted. */
+  #checkCapacity(): void {
+    const capacity = this.views.layout.extents.rows;
+    if (this.#staged.count <= capacity) return;
+    this.#dropDuplicates();
+    if (this.#staged.count <= capacity) return;
+    throw new CacheError(
+      'CAPACITY_EXCEEDED',
+      `the source has more nodes than the configured capacity of ${capacity} (capacity.nodes)`,
+      { field: 'capacity.nodes' },
+    );
+  }
+
+  #dropDuplicates(): void {
+    this.#staged = withoutDuplicates(this.#staged, flags => {
+      const pool = (flags >>> POOL_SHIFT) & POOL_MASK;
+      this.#poolCounts[pool]!--;
+      if (pool === POOL_INELIGIBLE) this.#criterionCounts[flags >>> CRITERION_SHIFT]!--;
+      this.#refuse('id-duplicate');
+    });
   }
 }
 
-function grown<A extends Uint8Array | Uint32Array>(array: A, Type: new (length: number) => A): A {
-  const larger = new Type(array.length * 2);
-  larger.set(array);
-  return larger;
+function memoryFor({ layout }: SnapshotViews, { plan }: BuildOptions): BuildMemory {
+  return new BuildMemory(layout.extents.rows, plan);
 }

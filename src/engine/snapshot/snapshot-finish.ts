@@ -1,9 +1,8 @@
 /**
- * The end of a build: rows sorted by (pool, network), candidate sets, description, header, digest. Pools come
+ * The end of a build, when the rows stand where they belong: candidate sets, description, header. Pools come
  * in the order vetted, new, ineligible, so that candidates are one run of rows and the members of a network
  * stand together.
  */
-import { POOL_INELIGIBLE, POOL_NEW, POOL_VETTED } from '../../../native-layout/node-record.ts';
 import {
   DESCRIPTION_BYTES_MAX,
   HEADER_WORD,
@@ -18,11 +17,11 @@ import {
   GROUP_START_WORD,
   GROUP_WORDS,
 } from '../../../native-layout/snapshot-layout.ts';
-import { ROW_NETWORK_WORD, ROW_WORDS } from '../../../native-layout/snapshot-row.ts';
 import type { SetViews, SnapshotViews } from '../../../native-layout/snapshot-views.ts';
 import { CacheError } from '../errors.ts';
 import type { PlacementPlan, PlannedSet } from '../placement/placement-plan.ts';
-import { computeDigest, contentLayout } from './snapshot.ts';
+import type { ArrangedRows } from './row-arrangement.ts';
+import { contentLayout } from './snapshot.ts';
 
 /** What the loader knows of a load beside its rows. */
 export interface SnapshotStamp {
@@ -31,136 +30,58 @@ export interface SnapshotStamp {
   readonly readAtUnix: number;
 }
 
-export interface UnsortedRows {
-  readonly rows: number;
-  readonly wideAddresses: number;
-  readonly networks: number;
+export interface FinishedRows extends ArrangedRows {
   readonly indexEntries: number;
   readonly indexSeed: number;
-  readonly pools: Uint8Array;
-  readonly passes: Uint32Array;
-  readonly dictionaries: readonly ReadonlyMap<string, number>[];
+  /** Values of each attribute, in the order of their codes. */
+  readonly values: readonly (readonly string[])[];
 }
 
 export function finishSnapshot(
   views: SnapshotViews,
   plan: PlacementPlan,
   stamp: SnapshotStamp,
-  unsorted: UnsortedRows,
+  rows: FinishedRows,
 ): void {
   const { header } = views;
-  const count = unsorted.rows;
-  const target = sortedPositions(networksOf(views, count), unsorted);
-  permuteRows(views, target, count, unsorted.indexEntries);
-  const passes = permuted(unsorted.passes, target, count);
-  const pools = countPools(unsorted.pools, count);
-
   header.fill(0);
   header[HEADER_WORD.MAGIC] = SNAPSHOT_MAGIC;
   header[HEADER_WORD.VERSION] = LAYOUT_VERSION;
   header[HEADER_WORD.GENERATION] = stamp.generation;
-  header[HEADER_WORD.ROWS] = count;
-  header[HEADER_WORD.VETTED] = pools.vetted;
-  header[HEADER_WORD.NEW] = pools.new;
-  header[HEADER_WORD.NETWORKS] = unsorted.networks;
-  header[HEADER_WORD.INDEX_ENTRIES] = unsorted.indexEntries;
-  header[HEADER_WORD.INDEX_SEED] = unsorted.indexSeed;
-  header[HEADER_WORD.WIDE_ADDRESSES] = unsorted.wideAddresses;
+  header[HEADER_WORD.ROWS] = rows.count;
+  header[HEADER_WORD.VETTED] = rows.vettedCount;
+  header[HEADER_WORD.NEW] = rows.newCount;
+  header[HEADER_WORD.NETWORKS] = rows.networkCount;
+  header[HEADER_WORD.INDEX_ENTRIES] = rows.indexEntries;
+  header[HEADER_WORD.INDEX_SEED] = rows.indexSeed;
+  header[HEADER_WORD.WIDE_ADDRESSES] = rows.wideCount;
   header[HEADER_WORD.ATTRIBUTES] = plan.attributes.length;
   header[HEADER_WORD.SETS] = plan.sets.length;
   views.headerFloats[HEADER_WORD.READ_AT_MONOTONIC / 2] = stamp.readAtMonotonic;
   views.headerFloats[HEADER_WORD.READ_AT_UNIX / 2] = stamp.readAtUnix;
-  header[HEADER_WORD.DESCRIPTION_BYTES] = writeDescription(views, plan, unsorted.dictionaries);
-  const networks = networksOf(views, count);
-  for (let set = 0; set < plan.sets.length; set++) {
-    const planned = plan.sets[set]!;
-    const keys = planned.attribute === undefined ? networks : views.attributeCodes[planned.attribute]!;
-    fillSet(views, set, planned, keys, passes, pools);
-  }
+  header[HEADER_WORD.DESCRIPTION_BYTES] = writeDescription(views, plan, rows.values);
+  for (let set = 0; set < plan.sets.length; set++) fillSet(views, set, plan.sets[set]!, rows);
   clearPadding(views);
-  computeDigest(views, header.subarray(HEADER_WORD.DIGEST));
-}
-
-/** The network of each row, as a column of its own: what is sorted by is read often. */
-function networksOf({ rowWords }: SnapshotViews, count: number): Uint32Array {
-  const networks = new Uint32Array(count);
-  for (let row = 0; row < count; row++) networks[row] = rowWords[row * ROW_WORDS + ROW_NETWORK_WORD]!;
-  return networks;
-}
-
-/** Where each row goes: a counting sort by (pool, network), stable. */
-function sortedPositions(networks: Uint32Array, unsorted: UnsortedRows): Uint32Array {
-  const { rows, pools, networks: networkCount } = unsorted;
-  const starts = new Uint32Array(POOL_INELIGIBLE * networkCount + 1);
-  const bucket = (row: number) => (pools[row]! - POOL_VETTED) * networkCount + networks[row]!;
-  for (let row = 0; row < rows; row++) starts[bucket(row) + 1]!++;
-  for (let i = 1; i < starts.length; i++) starts[i]! += starts[i - 1]!;
-  const target = new Uint32Array(rows);
-  for (let row = 0; row < rows; row++) target[row] = starts[bucket(row)]!++;
-  return target;
-}
-
-function permuteRows(views: SnapshotViews, target: Uint32Array, count: number, indexEntries: number): void {
-  permuteWords(views.rowWords, ROW_WORDS, target, count);
-  for (const codes of views.attributeCodes) {
-    const before = codes.slice(0, count);
-    for (let row = 0; row < count; row++) codes[target[row]!] = before[row]!;
-  }
-  const { idIndex } = views;
-  for (let entry = 0; entry < indexEntries; entry++) {
-    const value = idIndex[entry]!;
-    if (value !== 0) idIndex[entry] = target[value - 1]! + 1;
-  }
-}
-
-function permuteWords(words: Uint32Array, stride: number, target: Uint32Array, count: number): void {
-  const before = words.slice(0, count * stride);
-  for (let row = 0; row < count; row++) {
-    const to = target[row]! * stride;
-    const from = row * stride;
-    for (let i = 0; i < stride; i++) words[to + i] = before[from + i]!;
-  }
-}
-
-function permuted(values: Uint32Array, target: Uint32Array, count: number): Uint32Array {
-  const result = new Uint32Array(count);
-  for (let row = 0; row < count; row++) result[target[row]!] = values[row]!;
-  return result;
-}
-
-interface PoolCounts {
-  readonly vetted: number;
-  readonly new: number;
-}
-
-function countPools(pools: Uint8Array, count: number): PoolCounts {
-  const counts = { vetted: 0, new: 0 };
-  for (let row = 0; row < count; row++) {
-    if (pools[row] === POOL_VETTED) counts.vetted++;
-    else if (pools[row] === POOL_NEW) counts.new++;
-  }
-  return counts;
 }
 
 /** Fills one candidate set: its positions by pool, their groups, its directory entry. */
-function fillSet(
-  views: SnapshotViews,
-  number: number,
-  planned: PlannedSet,
-  keys: Uint32Array | Uint16Array,
-  passes: Uint32Array,
-  pools: PoolCounts,
-): void {
+function fillSet(views: SnapshotViews, number: number, planned: PlannedSet, rows: ArrangedRows): void {
   const set = views.sets[number]!;
-  const unsorted = planned.attribute !== undefined;
-  const identity = planned.filter === 0 && !unsorted;
-  const first = { position: 0, group: 0 };
-  const vetted = fillPool(set, first, keys, identity, unsorted, candidates(passes, planned, 0, pools.vetted));
-  const end = pools.vetted + pools.new;
-  const all = fillPool(set, vetted, keys, identity, unsorted, candidates(passes, planned, pools.vetted, end));
+  const { vettedCount, newCount } = rows;
+  const { attribute } = planned;
+  const byNetwork = attribute === undefined;
+  const identity = planned.filter === 0 && byNetwork;
+  const keys = byNetwork ? rows.networks : views.attributeCodes[attribute]!;
+  const fill = (from: FillPoint, first: number, end: number): FillPoint => {
+    if (identity) return groupRows(set, from, keys, end);
+    const listed = candidates(rows.passes, planned.filter, first, end);
+    return listRows(set, from, keys, byNetwork ? listed : sortedByKey(listed, keys));
+  };
+  const vetted = fill({ position: 0, group: 0 }, 0, vettedCount);
+  const all = fill(vetted, vettedCount, vettedCount + newCount);
   writeGroup(set, all.group, all.position, 0);
   const entry = setEntryWord(number);
-  views.header[entry + SET_WORD.GROUPING] = planned.attribute === undefined ? 0 : planned.attribute + 1;
+  views.header[entry + SET_WORD.GROUPING] = attribute === undefined ? 0 : attribute + 1;
   views.header[entry + SET_WORD.IDENTITY] = identity ? 1 : 0;
   views.header[entry + SET_WORD.VETTED_POSITIONS] = vetted.position;
   views.header[entry + SET_WORD.NEW_POSITIONS] = all.position - vetted.position;
@@ -168,11 +89,12 @@ function fillSet(
   views.header[entry + SET_WORD.NEW_GROUPS] = all.group - vetted.group;
 }
 
-/** The rows from `from` to `to` that the set's filter lets pass, in order. */
-function candidates(passes: Uint32Array, planned: PlannedSet, from: number, to: number): Uint32Array {
+/** The rows from `from` to `to` that the filter lets pass, in order. */
+function candidates(passes: Uint32Array, filter: number, from: number, to: number): Uint32Array {
   const rows = new Uint32Array(to - from);
+  if (filter === 0) return rows.map((_, i) => from + i);
   let count = 0;
-  for (let row = from; row < to; row++) if ((passes[row]! >>> planned.filter) & 1) rows[count++] = row;
+  for (let row = from; row < to; row++) if ((passes[row]! >>> filter) & 1) rows[count++] = row;
   return rows.subarray(0, count);
 }
 
@@ -181,27 +103,31 @@ interface FillPoint {
   readonly group: number;
 }
 
-/**
- * Appends one pool's candidates, grouped by key, to the set. Rows come sorted by network; other keys need a
- * sort.
- */
-function fillPool(
+/** Appends the rows up to `end`, one after the other, to an identity set. */
+function groupRows(set: SetViews, from: FillPoint, keys: Uint32Array | Uint16Array, end: number): FillPoint {
+  let { position, group } = from;
+  for (let first = true; position < end; position++, first = false) {
+    const key = keys[position]!;
+    if (first || key !== keys[position - 1]) writeGroup(set, group++, position, key);
+  }
+  return { position, group };
+}
+
+/** Appends one pool's candidates, which stand in runs of equal keys, to the set. */
+function listRows(
   set: SetViews,
   from: FillPoint,
   keys: Uint32Array | Uint16Array,
-  identity: boolean,
-  unsorted: boolean,
   rows: Uint32Array,
 ): FillPoint {
-  const ordered = unsorted ? sortedByKey(rows, keys) : rows;
   let { position, group } = from;
-  for (let i = 0; i < ordered.length; i++, position++) {
-    const row = ordered[i]!;
+  let before = -1;
+  for (let i = 0; i < rows.length; i++, position++) {
+    const row = rows[i]!;
     const key = keys[row]!;
-    if (i === 0 || key !== set.groups[(group - 1) * GROUP_WORDS + GROUP_KEY_WORD]) {
-      writeGroup(set, group++, position, key);
-    }
-    if (!identity) set.rows[position] = row;
+    if (key !== before) writeGroup(set, group++, position, key);
+    set.rows[position] = row;
+    before = key;
   }
   return { position, group };
 }
@@ -226,10 +152,10 @@ function sortedByKey(rows: Uint32Array, keys: Uint32Array | Uint16Array): Uint32
 function writeDescription(
   views: SnapshotViews,
   plan: PlacementPlan,
-  dictionaries: readonly ReadonlyMap<string, number>[],
+  values: readonly (readonly string[])[],
 ): number {
   const text = JSON.stringify({
-    attributes: plan.attributes.map((name, i) => ({ name, values: [...dictionaries[i]!.keys()] })),
+    attributes: plan.attributes.map((name, i) => ({ name, values: values[i] })),
     placements: [...plan.placements.keys()],
     sets: plan.sets.map(set => ({
       filter: set.filter,

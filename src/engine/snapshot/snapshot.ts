@@ -12,6 +12,7 @@ import {
   setEntryWord,
 } from '../../../native-layout/snapshot-header.ts';
 import { alignColumn, type SnapshotLayout, snapshotLayout } from '../../../native-layout/snapshot-layout.ts';
+import { ROW_WORDS } from '../../../native-layout/snapshot-row.ts';
 import {
   extentsOf,
   headerProblem,
@@ -105,16 +106,34 @@ export function contentLayout(header: Uint32Array): SnapshotLayout {
   }
 }
 
-/** Writes to `out` the digest of everything in the snapshot but the digest's own words. Four words. */
-export function computeDigest(views: SnapshotViews, out: Uint32Array): void {
-  const content = contentLayout(views.header);
+/** Rows between two calls of `rowsRead`: a page of memory, which is then in the nearest cache. */
+const PAGE_ROWS = 64;
+
+/**
+ * Writes to `out` the digest of everything in the snapshot but the digest's own words. Four words. Calls
+ * `rowsRead` with each run of rows that it has just read.
+ */
+export function computeDigest(
+  views: SnapshotViews,
+  out: Uint32Array,
+  rowsRead: (from: number, to: number) => void = () => undefined,
+): void {
+  const { header, layout, rowWords } = views;
+  const content = contentLayout(header);
   const digest = new Digest();
   const afterDigest = HEADER_WORD.DIGEST + DIGEST_WORDS;
-  digest.update(views.header, 0, HEADER_WORD.DIGEST);
-  digest.update(views.header, afterDigest, HEADER_WORDS - afterDigest);
-  const words = new Uint32Array(views.buffer, 0, views.layout.byteLength / 4);
+  digest.update(header, 0, HEADER_WORD.DIGEST);
+  digest.update(header, afterDigest, HEADER_WORDS - afterDigest);
+  const { rows } = content.extents;
+  for (let from = 0; from < rows; from += PAGE_ROWS) {
+    const to = Math.min(rows, from + PAGE_ROWS);
+    digest.update(rowWords, from * ROW_WORDS, (to - from) * ROW_WORDS);
+    rowsRead(from, to);
+  }
+  const words = new Uint32Array(views.buffer, 0, layout.byteLength / 4);
   content.columns.forEach((column, i) => {
-    const place = views.layout.columns[i]!;
+    if (column === content.row) return;
+    const place = layout.columns[i]!;
     digest.update(words, place.byteOffset / 4, alignColumn(column.byteLength) / 4);
   });
   digest.write(out, 0);

@@ -2,7 +2,7 @@
  * The one table of every configuration key: file, environment, flags, checks and documentation all come from
  * it.
  */
-import { DEFAULT_PREFIX_BITS } from '../../engine/address/network-table.ts';
+import { DEFAULT_PREFIX_BITS } from '../../engine/address/network-keys.ts';
 import { RANGE_NAMES } from '../../engine/address/special-use.ts';
 import type { PlacementOptions } from '../../engine/placement/placement.ts';
 import { DEFAULT_LIMITS } from '../../engine/selection/selection-request.ts';

@@ -1,0 +1,89 @@
+// @hotpath
+/** Checks a candidate set: positions are rows of the right pool, groups are runs of one key. */
+import { ATTRIBUTE_VALUES_MAX, SET_WORD, setEntryWord } from '../../../native-layout/snapshot-header.ts';
+import { GROUP_KEY_WORD, GROUP_START_WORD, GROUP_WORDS } from '../../../native-layout/snapshot-layout.ts';
+import { CacheError } from '../errors.ts';
+import type { CandidateSet, Snapshot } from './snapshot.ts';
+
+/** Groups of one pool, and the positions that they cover. */
+interface GroupRange {
+  readonly from: number;
+  readonly to: number;
+  readonly start: number;
+  readonly end: number;
+  /** What keys are below. */
+  readonly keyLimit: number;
+}
+
+/** `networks`: the network of each row. Throws SNAPSHOT_CORRUPT. */
+export function checkCandidateSet(
+  snapshot: Snapshot,
+  set: CandidateSet,
+  number: number,
+  networks: Uint32Array,
+): void {
+  const { vettedPositions: vetted, vettedGroups, newGroups } = set;
+  const positions = vetted + set.newPositions;
+  checkPositions(snapshot, set, number);
+  const grouping = snapshot.views.header[setEntryWord(number) + SET_WORD.GROUPING]!;
+  const keys = grouping === 0 ? networks : snapshot.views.attributeCodes[grouping - 1];
+  if (keys === undefined) fail(`set ${number} is grouped by attribute ${grouping - 1}`);
+  const keyLimit = grouping === 0 ? snapshot.networkCount : ATTRIBUTE_VALUES_MAX + 1;
+  const groups = vettedGroups + newGroups;
+  checkGroups(set, number, keys, { from: 0, to: vettedGroups, start: 0, end: vetted, keyLimit });
+  const fresh = { from: vettedGroups, to: groups, start: vetted, end: positions, keyLimit };
+  checkGroups(set, number, keys, fresh);
+  const closing = groups * GROUP_WORDS;
+  if (set.groups[closing + GROUP_START_WORD] !== positions || set.groups[closing + GROUP_KEY_WORD] !== 0) {
+    fail(`set ${number} has no closing pair`);
+  }
+}
+
+function checkPositions(snapshot: Snapshot, set: CandidateSet, number: number): void {
+  const positions = set.vettedPositions + set.newPositions;
+  const eligible = snapshot.vettedCount + snapshot.newCount;
+  if (positions > eligible) fail(`set ${number} has ${positions} positions of ${eligible} rows`);
+  if (set.identity) {
+    if (positions !== eligible) fail(`set ${number} is an identity of ${positions} positions`);
+    return;
+  }
+  for (let position = 0; position < positions; position++) {
+    const row = set.rows[position]!;
+    const inPool = position < set.vettedPositions ? row < snapshot.vettedCount : row >= snapshot.vettedCount;
+    if (!inPool || row >= eligible) fail(`set ${number} has row ${row} at position ${position}`);
+  }
+}
+
+/** Groups follow each other, each of one key, no key twice, no row twice. */
+function checkGroups(
+  { groups, rows, identity }: CandidateSet,
+  number: number,
+  keys: Uint32Array | Uint16Array,
+  range: GroupRange,
+): void {
+  const seen = new Uint8Array(range.keyLimit);
+  let position = range.start;
+  for (let group = range.from; group < range.to; group++) {
+    const at = group * GROUP_WORDS;
+    const key = groups[at + GROUP_KEY_WORD]!;
+    if (groups[at + GROUP_START_WORD] !== position) {
+      fail(`set ${number}: group ${group} does not start at ${position}`);
+    }
+    if (key >= range.keyLimit) fail(`set ${number}: group ${group} has key ${key}`);
+    if (seen[key] !== 0) fail(`set ${number}: key ${key} has two groups`);
+    seen[key] = 1;
+    const end = groups[at + GROUP_WORDS + GROUP_START_WORD]!;
+    if (end <= position || end > range.end) fail(`set ${number}: group ${group} ends at ${end}`);
+    for (let before = -1; position < end; position++) {
+      const row = identity ? position : rows[position]!;
+      if (row <= before) fail(`set ${number}: row ${row} comes twice or out of order`);
+      if (keys[row] !== key) fail(`set ${number}: row ${row} is not of group ${group}`);
+      before = row;
+    }
+  }
+  if (position !== range.end) fail(`set ${number}: groups end at ${position}, positions at ${range.end}`);
+}
+
+function fail(problem: string): never {
+  throw new CacheError('SNAPSHOT_CORRUPT', problem);
+}
