@@ -1,6 +1,6 @@
 /**
- * The fixed texts of an encoded answer, for the encoders in TypeScript and for the kernel's. The characters of
- * MessagePack's are bytes: heads of maps, keys and numbers stand among the names.
+ * The fixed texts of an encoded answer, for the encoders in TypeScript and for the kernel's. The characters
+ * of MessagePack's are bytes: heads of maps, keys and numbers stand among the names.
  */
 
 /** Around and between the parts of a node in JSON; no text is longer than 16 bytes. */

@@ -35,11 +35,16 @@ import {
   ROW_TEXT_LENGTH_BYTE,
 } from './constants';
 import { directory, header } from './directory';
-import { fetchRows } from './fetch-rows';
+import { fetchRows, keep } from './fetch-rows';
 import { load8, load64, load128 } from './slot';
 import { wideAddressOf, writeDecimal, writeHex, writeVector, writeWideText } from './text';
 
 const ID_DIGITS: u32 = 64;
+/**
+ * A row is touched so many picks before it is encoded: out of the second-level cache it comes in about the
+ * time that a node takes. 10% of the answer.
+ */
+const PICKS_AHEAD: u32 = 16;
 
 /** Writes the answer to `target` in the private memory; returns its length in bytes. */
 export function encodeJson(target: u32, ageMs: f64): u32 {
@@ -52,10 +57,14 @@ export function encodeJson(target: u32, ageMs: f64): u32 {
     fetchRows(picks, (end - picks) >> 2);
     writeVector(at, JSON_ID);
     at += JSON_ID_LENGTH;
+    let ahead: u32 = 0;
     for (let pick = picks; pick < end; pick += 4) {
+      // Beyond the last pick stand old ones, or zeros: rows as well.
+      ahead += load8(rows + load<u32>(pick + 4 * PICKS_AHEAD) * ROW_BYTES);
       const row = rows + load<u32>(pick) * ROW_BYTES;
       at = writeNode(at, row, row < vettedEnd);
     }
+    keep(ahead);
     // Behind the last node there is no comma and no next one.
     at -= 1 + JSON_ID_LENGTH;
   }

@@ -15,6 +15,10 @@ export function fetchRows(list: u32, count: u32): void {
   const rows = directory(KERNEL_WORD_ROW);
   let sum: u32 = 0;
   for (let at = list; at < list + (count << 2); at += 4) sum += load32(rows + load<u32>(at) * ROW_BYTES);
-  // Stored, or the compiler would leave the loads out.
+  keep(sum);
+}
+
+/** Keeps the compiler from leaving out the loads that `sum` is made of. */
+export function keep(sum: u32): void {
   setDirectory(KERNEL_WORD_FETCHED, sum);
 }

@@ -1,6 +1,7 @@
 /**
  * One load, on the loader thread, in numbered steps: read → build → validate → publish → persist. Nothing is
- * visible before it is validated; a failure at any step leaves the last good generation where it is (I5).
+ * visible before it is validated; a failure at a step before publish leaves the last good generation where it
+ * is (I5).
  */
 import { randomInt } from 'node:crypto';
 import { HEADER_WORD } from '../../native-layout/snapshot-header.ts';
@@ -18,6 +19,7 @@ import { monotonicMs } from './clock.ts';
 import type { LoadReport, NodeCounts } from './messages.ts';
 import type { LoadSettings } from './settings.ts';
 import { writeSnapshotFile } from './snapshot-file.ts';
+import type { ReadSummary } from './source/row-source.ts';
 import type { SourceReader } from './source-reader.ts';
 
 export interface LoadContext {
@@ -52,10 +54,10 @@ export async function runLoadCycle(context: LoadContext, request: LoadRequest): 
   };
   const builder = new SnapshotBuilder(views, options, context.buildMemory);
 
-  // 1. Read: rows go straight into the slot.
-  const { absent } = await context.source.read(
+  // 1. Read. The slot is not touched yet.
+  const summary = await context.source.read(
     { attributes: context.plan.attributes, signal: request.signal },
-    row => builder.append(row),
+    builder,
   );
   const read = monotonicMs();
 
@@ -78,6 +80,9 @@ export async function runLoadCycle(context: LoadContext, request: LoadRequest): 
   // 5. Persist, where configured. The generation stands whether or not this works.
   const persistError =
     settings.snapshotFile === undefined ? undefined : await persist(settings.snapshotFile, snapshot);
+
+  // 6. What the source has counted meanwhile. The generation stands without it.
+  const absent = await counted(summary);
   return {
     generation,
     readAt: new Date(startedAt).toISOString(),
@@ -88,7 +93,7 @@ export async function runLoadCycle(context: LoadContext, request: LoadRequest): 
     publishMs: published - validated,
     snapshotBytes: contentLayout(views.header).byteLength,
     nodes,
-    absent,
+    ...absent,
     ...builder.counts(),
     digest: digestText(views.header, HEADER_WORD.DIGEST),
     ...(persistError === undefined ? {} : { persistError }),
@@ -167,6 +172,14 @@ function nodeCounts(snapshot: Snapshot): NodeCounts {
     newNetworks: byNetwork.newGroups,
     networks: snapshot.networkCount,
   };
+}
+
+async function counted({ absent }: ReadSummary): Promise<Pick<LoadReport, 'absent' | 'absentError'>> {
+  try {
+    return { absent: await absent };
+  } catch (error) {
+    return { absent: {}, absentError: error instanceof Error ? error.message : String(error) };
+  }
 }
 
 async function persist(path: string, snapshot: Snapshot): Promise<string | undefined> {

@@ -3,14 +3,21 @@
  * does not keep to its signal: then the load goes on without it, and the read is left behind.
  */
 import { CacheError } from '../engine/errors.ts';
+import type { FieldRows } from '../engine/snapshot/field-rows.ts';
 import type { NodeRow } from '../engine/snapshot/node-row.ts';
 import { abortFailure } from './source/abort.ts';
-import type { ReadRequest, ReadSummary, RowSource } from './source/row-source.ts';
+import { isFieldRows, type ReadRequest, type ReadSummary, type RowSource } from './source/row-source.ts';
 
 /** Time that a read which is given up has to end in order, so that its connection is closed. */
 const LEAVE_TIMEOUT_MS = 2_000;
 /** Reads that may be left behind at once; each holds a thread or a connection of the process. */
 const LEFT_BEHIND_MAX = 3;
+
+/** Takes rows in either form; see `SnapshotBuilder`. */
+export interface RowSink {
+  append(row: NodeRow): void;
+  appendFields(rows: FieldRows): void;
+}
 
 export class SourceReader {
   readonly #source: RowSource;
@@ -24,8 +31,8 @@ export class SourceReader {
     return this.#source.description;
   }
 
-  /** Hands every row to `append`. Throws what the source throws, SOURCE_TIMEOUT, or the signal's reason. */
-  async read(request: ReadRequest, append: (row: NodeRow) => void): Promise<ReadSummary> {
+  /** Hands every row to `sink`. Throws what the source throws, SOURCE_TIMEOUT, or the signal's reason. */
+  async read(request: ReadRequest, sink: RowSink): Promise<ReadSummary> {
     if (this.#leftBehindCount >= LEFT_BEHIND_MAX) {
       const detail = `${this.description}: ${LEFT_BEHIND_MAX} reads of earlier loads have not ended yet`;
       throw new CacheError('SOURCE_UNAVAILABLE', detail);
@@ -36,7 +43,8 @@ export class SourceReader {
       for (;;) {
         const step = await Promise.race([rows.next(), stop.promise]);
         if (step.done) return step.value;
-        for (const row of step.value) append(row);
+        if (isFieldRows(step.value)) sink.appendFields(step.value);
+        else for (const row of step.value) sink.append(row);
         if (request.signal.aborted) throw abortFailure(request.signal, this.description);
       }
     } finally {
@@ -52,7 +60,7 @@ export class SourceReader {
   /** Ends the read. One that does not end in time is counted until it does. */
   async #leave(rows: AsyncGenerator<unknown, ReadSummary>): Promise<void> {
     // What fails now changes nothing: the load has its rows, or its error.
-    const left = rows.return({ absent: {} }).then(ended, ended);
+    const left = rows.return({ absent: Promise.resolve({}) }).then(ended, ended);
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<false>(resolve => {
       timer = setTimeout(() => resolve(false), LEAVE_TIMEOUT_MS);

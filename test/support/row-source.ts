@@ -1,12 +1,13 @@
 /** Reading a row source to its end, as the loader does. */
 import type { NodeRow } from '../../src/engine/snapshot/node-row.ts';
-import type { CheckStep, ReadSummary, RowSource } from '../../src/workers/source/row-source.ts';
+import type { AbsentCounts, CheckStep, RowSource } from '../../src/workers/source/row-source.ts';
+import { rowsOf } from './field-rows.ts';
 
 export interface ReadResult {
   /** Sorted by id: a source promises no order. */
   readonly rows: NodeRow[];
   readonly batchSizes: number[];
-  readonly summary: ReadSummary;
+  readonly summary: { readonly absent: AbsentCounts };
 }
 
 const DEADLINE_MS = 50_000;
@@ -21,9 +22,13 @@ export async function readAll(
   const read = source.read({ attributes, signal });
   for (;;) {
     const step = await read.next();
-    if (step.done === true) return { rows: rows.sort(byId), batchSizes, summary: step.value };
-    rows.push(...step.value);
-    batchSizes.push(step.value.length);
+    if (step.done === true) {
+      const summary = { absent: await step.value.absent };
+      return { rows: rows.sort(byId), batchSizes, summary };
+    }
+    const batch = rowsOf(step.value);
+    rows.push(...batch);
+    batchSizes.push(batch.length);
   }
 }
 

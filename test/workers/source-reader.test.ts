@@ -4,7 +4,8 @@ import { CacheError } from '../../src/engine/errors.ts';
 import type { NodeRow } from '../../src/engine/snapshot/node-row.ts';
 import { loadFailure } from '../../src/workers/load-cycle.ts';
 import type { RowSource } from '../../src/workers/source/row-source.ts';
-import { SourceReader } from '../../src/workers/source-reader.ts';
+import { type RowSink, SourceReader } from '../../src/workers/source-reader.ts';
+import { rowsOf } from '../support/field-rows.ts';
 import { manyRows } from './source/row-source.case.ts';
 
 /** A source that waits for `gate` before its last row, and looks at no signal. */
@@ -15,10 +16,17 @@ function deafSource(gate: Promise<void>): RowSource {
       yield manyRows(2);
       await gate;
       yield manyRows(1);
-      return { absent: { gone: 1 } };
+      return { absent: Promise.resolve({ gone: 1 }) };
     },
     async *check() {},
     close: async () => undefined,
+  };
+}
+
+function sinkOf(rows: NodeRow[]): RowSink {
+  return {
+    append: row => rows.push(row),
+    appendFields: batch => rows.push(...rowsOf(batch)),
   };
 }
 
@@ -26,7 +34,7 @@ const never = new Promise<void>(() => undefined);
 
 async function read(reader: SourceReader, signal: AbortSignal): Promise<NodeRow[]> {
   const rows: NodeRow[] = [];
-  await reader.read({ attributes: [], signal }, row => rows.push(row));
+  await reader.read({ attributes: [], signal }, sinkOf(rows));
   return rows;
 }
 
@@ -35,7 +43,8 @@ describe('a read', () => {
     const rows: NodeRow[] = [];
     const reader = new SourceReader(deafSource(Promise.resolve()));
     const request = { attributes: [], signal: new AbortController().signal };
-    expect(await reader.read(request, row => rows.push(row))).toEqual({ absent: { gone: 1 } });
+    const { absent } = await reader.read(request, sinkOf(rows));
+    expect(await absent).toEqual({ gone: 1 });
     expect(rows).toHaveLength(3);
   });
 

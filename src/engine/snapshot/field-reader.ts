@@ -104,13 +104,16 @@ export class FieldReader {
     return true;
   }
 
+  /** The same one byte at a time: IPv6, text at the end of the bytes, and all that is no address. */
   #readOtherHost(bytes: Uint8Array, view: DataView, from: number, to: number): boolean {
     let colon = to - 1;
     while (colon >= from && bytes[colon] !== COLON) colon--;
-    const bracketed = colon > from && bytes[from] === OPENING_BRACKET && bytes[colon - 1] === CLOSING_BRACKET;
-    this.port = bracketed ? decimal(bytes, colon + 1, to) : NO_PORT;
-    return bracketed
-      ? this.#readText(bytes, view, from + 1, colon - 1)
+    const brackets =
+      colon > from && bytes[from] === OPENING_BRACKET && bytes[colon - 1] === CLOSING_BRACKET ? 1 : 0;
+    const hasPort = brackets === 1 || (colon >= from && bytes.indexOf(COLON, from) === colon);
+    this.port = hasPort ? decimal(bytes, colon + 1, to) : NO_PORT;
+    return hasPort
+      ? this.#readText(bytes, view, from + brackets, colon - brackets)
       : this.#readText(bytes, view, from, to);
   }
 

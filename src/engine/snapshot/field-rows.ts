@@ -36,7 +36,9 @@ export interface FieldRows {
   readonly view: DataView;
   /** First byte, and the one after the last, of every field of every row; ABSENT and anything: no value. */
   readonly places: Int32Array;
+  /** Rows, and fields after the fixed ones in each of them. */
   readonly count: number;
+  readonly attributes: number;
 }
 
 /** The first byte of a field that has no value. */

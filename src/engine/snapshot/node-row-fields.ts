@@ -35,7 +35,14 @@ export class NodeRowFields {
     this.#putText(FIELD.ineligible, row.ineligible);
     for (let i = 0; i < this.#attributes; i++) this.#putText(FIELD.attributes + i, attributes[i]);
     const format = typeof id === 'string' ? AS_TEXT : AS_BYTES;
-    return { format, bytes: this.#bytes, view: this.#view, places: this.#places, count: 1 };
+    return {
+      format,
+      bytes: this.#bytes,
+      view: this.#view,
+      places: this.#places,
+      count: 1,
+      attributes: this.#attributes,
+    };
   }
 
   #putText(field: number, text: string | undefined): void {

@@ -42,7 +42,7 @@ async function* readNodes(
     const rows =
       options.format === 'csv' ? csvRows(chunks, request.attributes) : jsonRows(chunks, request.attributes);
     yield* batches(rows);
-    return { absent: {} };
+    return { absent: Promise.resolve({}) };
   } catch (error) {
     throw withPath(error, options.path);
   } finally {

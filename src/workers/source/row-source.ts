@@ -3,6 +3,7 @@
  * read once per load, and is closed with the loader. A new source is one file plus its line in
  * `open-source.ts`, and passes `test/workers/source/row-source.case.ts`.
  */
+import type { FieldRows } from '../../engine/snapshot/field-rows.ts';
 import type { NodeRow } from '../../engine/snapshot/node-row.ts';
 
 /** What a load asks of a source. */
@@ -13,10 +14,16 @@ export interface ReadRequest {
   readonly signal: AbortSignal;
 }
 
+export type AbsentCounts = Readonly<Record<string, number>>;
+
 /** What a source says at the end of a read. */
 export interface ReadSummary {
-  /** Nodes that the source left out altogether, by criterion (`disqualified`, `exited`, `gone`). */
-  readonly absent: Readonly<Record<string, number>>;
+  /**
+   * Nodes that the source left out altogether, by criterion (`disqualified`, `exited`, `gone`). May come
+   * later than the rows: they are built and published meanwhile. Settles soon after the request's signal has
+   * aborted; its failure may be left alone.
+   */
+  readonly absent: Promise<AbsentCounts>;
 }
 
 /** What one step of `check()` found. */
@@ -32,11 +39,11 @@ export interface RowSource {
   /** Where truth is read, for status and logs; never holds a secret. */
   readonly description: string;
   /**
-   * Batches of at most `BATCH_ROWS` rows from one consistent moment of the source; that moment is not before
-   * the call. The batch array belongs to the caller; rows may be reused objects only across batches. Throws
-   * `CacheError` with a SOURCE_ code that names the host, column, line or value at fault.
+   * Rows in batches from one consistent moment of the source; that moment is not before the call. A batch
+   * holds until the next one is asked for. Throws `CacheError` with a SOURCE_ code that names the host,
+   * column, line or value at fault.
    */
-  read(request: ReadRequest): AsyncGenerator<readonly NodeRow[], ReadSummary>;
+  read(request: ReadRequest): AsyncGenerator<RowBatch, ReadSummary>;
   /**
    * Examines the source step by step for `sortition check`; stops after the first step that makes the rest
    * moot.
@@ -45,5 +52,12 @@ export interface RowSource {
   close(): Promise<void>;
 }
 
-/** Rows a batch holds at the most. */
+/** Rows as objects, or as places in the bytes that the source received: several times faster. */
+export type RowBatch = readonly NodeRow[] | FieldRows;
+
+export function isFieldRows(batch: RowBatch): batch is FieldRows {
+  return 'places' in batch;
+}
+
+/** Objects that a batch holds at the most. */
 export const BATCH_ROWS = 8_192;

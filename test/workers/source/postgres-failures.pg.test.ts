@@ -250,7 +250,7 @@ describe('an abort', () => {
 
 async function activeQuery(applicationName: string): Promise<void> {
   const text = `SELECT count(*)::int AS count FROM pg_stat_activity
-                 WHERE application_name = $1 AND state = 'active' AND query LIKE 'FETCH%'`;
+                 WHERE application_name = $1 AND state = 'active' AND query LIKE 'COPY%'`;
   await expect.poll(() => countOf(text, applicationName)).toBe(1);
 }
 

@@ -1,11 +1,13 @@
 /**
  * What every row source has to do. Each source's test file runs this suite over its own way of holding rows.
  */
+import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { CacheError } from '../../../src/engine/errors.ts';
 import type { NodeRow } from '../../../src/engine/snapshot/node-row.ts';
 import { BATCH_ROWS, type RowSource } from '../../../src/workers/source/row-source.ts';
+import { rowsOf } from '../../support/field-rows.ts';
 import { byId, checkAll, readAll } from '../../support/row-source.ts';
 
 /** Attributes that every subject holds, in this order. */
@@ -82,12 +84,14 @@ function testReading(subject: SourceSubject): void {
     const source = await subject.open(manyRows(2 * BATCH_ROWS + 1));
     const { rows, batchSizes } = await readAll(source);
     expect(rows).toHaveLength(2 * BATCH_ROWS + 1);
-    expect(batchSizes).toEqual([BATCH_ROWS, BATCH_ROWS, 1]);
+    expect(Math.max(...batchSizes)).toBeLessThanOrEqual(BATCH_ROWS);
   });
 
   test('ends after exactly one full batch', async () => {
     const source = await subject.open(manyRows(BATCH_ROWS));
-    expect((await readAll(source)).batchSizes).toEqual([BATCH_ROWS]);
+    const { rows, batchSizes } = await readAll(source);
+    expect(rows).toHaveLength(BATCH_ROWS);
+    expect(batchSizes).not.toContain(0);
   });
 
   test('gives attributes in the order asked for', async () => {
@@ -105,11 +109,25 @@ function testReading(subject: SourceSubject): void {
     });
   });
 
+  test('ends, and reads again, for a consumer that is busy with each batch for a while', async () => {
+    const source = await subject.open(manyRows(100));
+    for (const _ of [1, 2]) {
+      const read = source.read({ attributes: [], signal: AbortSignal.timeout(10_000) });
+      let step = await read.next();
+      for (; step.done !== true; step = await read.next()) {
+        // All that follows the last row comes meanwhile.
+        for (let turns = 0; turns < 100; turns++) await turn();
+      }
+      expect(await step.value.absent).toEqual({});
+    }
+    await source.close();
+  });
+
   test('reads again, also after a reader left early', async () => {
     const source = await subject.open(manyRows(3 * BATCH_ROWS));
     const signal = AbortSignal.timeout(30_000);
     for await (const batch of source.read({ attributes: [], signal })) {
-      expect(batch).toHaveLength(BATCH_ROWS);
+      expect(rowsOf(batch).length).toBeGreaterThan(0);
       break;
     }
     expect((await readAll(source)).rows).toHaveLength(3 * BATCH_ROWS);

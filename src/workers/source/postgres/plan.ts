@@ -6,7 +6,7 @@ import { CacheError } from '../../../engine/errors.ts';
 import { didYouMean, nearest } from '../nearest.ts';
 import { failConditions, firstFailed, isSet, type SqlColumn } from '../sql/criteria.ts';
 import { quoteIdentifier } from '../sql/introspect.ts';
-import { NO_TEXT, type ReadPlan } from '../sql/nodes.ts';
+import { NO_TEXT, type ReadPlan, rowColumns } from '../sql/nodes.ts';
 import {
   ABSENT_CRITERIA,
   COLUMN_ROLE_NAMES,
@@ -62,26 +62,24 @@ export function planTable(
   const read = planAttributes(options, relation, attributes);
   problems.push(...read.problems);
   const conditions = failConditions(columns, options.thresholds);
-  const vetted = columns.get('vetted');
+  const vetted = vettedExpression(columns.get('vetted'));
+  const ineligible = firstFailed(conditions, INELIGIBLE_CRITERIA);
+  const { id, address, ip, port, network } = Object.fromEntries(columns) as Partial<
+    Record<ColumnRole, SqlColumn>
+  >;
   const plan = {
     relation: `${relation.sql} AS n`,
-    id: columns.get('id')?.sql ?? NO_TEXT,
-    ip: addressText(columns.get('ip')),
-    port: columns.get('port')?.sql ?? NO_TEXT,
-    address: columns.get('address')?.sql ?? NO_TEXT,
-    network: addressText(columns.get('network')),
-    vetted: vetted === undefined ? 'true' : `(${isSet(vetted)})`,
+    ...rowColumns({ id, address, ip, port, network, vetted, ineligible, attributes: read.expressions }),
+    vetted,
     absent: firstFailed(conditions, ABSENT_CRITERIA),
-    ineligible: firstFailed(conditions, INELIGIBLE_CRITERIA),
-    attributes: read.expressions,
+    ineligible,
   };
   return { plan, problems };
 }
 
-/** `inet` as text carries a prefix length where it has one. */
-export function addressText(column: SqlColumn | undefined): string {
-  if (column === undefined) return NO_TEXT;
-  return column.kind === 'inet' ? `host(${column.sql})` : column.sql;
+/** Without such a column every node is vetted. */
+export function vettedExpression(column: SqlColumn | undefined): string {
+  return column === undefined ? 'true' : `(${isSet(column)})`;
 }
 
 export function sqlColumn(column: RelationColumn): SqlColumn {

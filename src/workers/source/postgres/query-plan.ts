@@ -1,11 +1,10 @@
 /** The plan of a replaced query: its columns are known by name. */
 import { didYouMean } from '../nearest.ts';
 import { NOT_ELIGIBLE } from '../row-values.ts';
-import { isSet } from '../sql/criteria.ts';
 import { quoteText } from '../sql/introspect.ts';
-import { NO_TEXT, type ReadPlan } from '../sql/nodes.ts';
+import { NO_TEXT, type ReadPlan, rowColumns } from '../sql/nodes.ts';
 import type { TypeKind } from './columns.ts';
-import { addressText, type ColumnProblem, type PlanResult, sqlColumn } from './plan.ts';
+import { type ColumnProblem, type PlanResult, sqlColumn, vettedExpression } from './plan.ts';
 import { describeTypes, type Relation } from './relation.ts';
 
 interface QueryColumn {
@@ -28,21 +27,26 @@ export function planQuery(relation: Relation, attributes: readonly string[]): Pl
     const found = relation.columns.get(name);
     return found === undefined ? undefined : sqlColumn(found);
   };
-  const vetted = column('vetted');
+  const vetted = vettedExpression(column('vetted'));
+  const reason = ineligible(column('ineligible')?.sql, column('eligible')?.sql);
   const plan: ReadPlan = {
     relation: relation.sql,
-    id: column('id')?.sql ?? NO_TEXT,
-    ip: addressText(column('ip')),
-    port: column('port')?.sql ?? NO_TEXT,
-    address: NO_TEXT,
-    network: addressText(column('network')),
-    vetted: vetted === undefined ? 'true' : `(${isSet(vetted)})`,
-    absent: NO_TEXT,
-    ineligible: ineligible(column('ineligible')?.sql, column('eligible')?.sql),
-    attributes: attributes.map(name => {
-      const found = column(name);
-      return found === undefined ? NO_TEXT : `${found.sql}::text`;
+    ...rowColumns({
+      id: column('id'),
+      address: undefined,
+      ip: column('ip'),
+      port: column('port'),
+      network: column('network'),
+      vetted,
+      ineligible: reason,
+      attributes: attributes.map(name => {
+        const found = column(name);
+        return found === undefined ? NO_TEXT : `${found.sql}::text`;
+      }),
     }),
+    vetted,
+    absent: NO_TEXT,
+    ineligible: reason,
   };
   const unknown = attributes.filter(name => !relation.columns.has(name));
   return {

@@ -5,10 +5,14 @@
  * timeout.
  */
 import { connect, Socket } from 'node:net';
+import type { Readable } from 'node:stream';
 import { CacheError } from '../../../engine/errors.ts';
+import type { FieldRows } from '../../../engine/snapshot/field-rows.ts';
 import { abortFailure } from '../abort.ts';
 import { openRegularFile } from '../regular-file.ts';
 import { createClient, type PostgresClient } from './client.ts';
+import type { CopyRows } from './copy-rows.ts';
+import { copiedRows } from './copy-stream.ts';
 import {
   type FailureContext,
   type PostgresTarget,
@@ -31,33 +35,41 @@ const CANCEL_TIMEOUT_MS = 1_000;
 /** A polite goodbye that takes longer is cut off. */
 const CLOSE_TIMEOUT_MS = 1_000;
 const PASSWORD_BYTES_MAX = 4_096;
+const RECEIVE_BYTES = 256 * 1024;
 
 const AS_TEXT = { getTypeParser: () => (text: string) => text };
 
 export class PostgresSession {
   readonly #client: PostgresClient;
+  readonly #received: Received;
   readonly #socket: Socket;
   readonly #signal: AbortSignal;
   readonly #context: FailureContext;
   #queryCount = 0;
 
-  private constructor(client: PostgresClient, socket: Socket, signal: AbortSignal, context: FailureContext) {
+  private constructor(
+    client: PostgresClient,
+    received: Received,
+    signal: AbortSignal,
+    context: FailureContext,
+  ) {
     this.#client = client;
-    this.#socket = socket;
+    this.#received = received;
+    this.#socket = received.socket;
     this.#signal = signal;
     this.#context = context;
   }
 
   static async open(options: ResolvedPostgres, signal: AbortSignal): Promise<PostgresSession> {
     const context = { ...options, target: postgresTarget(options) };
-    const socket = new Socket();
+    const received = new Received();
     try {
-      const client = await sourceClient(options, socket);
-      const session = new PostgresSession(client, socket, signal, context);
+      const client = await sourceClient(options, received.socket);
+      const session = new PostgresSession(client, received, signal, context);
       await session.#connect();
       return session;
     } catch (error) {
-      socket.destroy();
+      received.socket.destroy();
       throw signal.aborted ? abortFailure(signal, describe(context.target)) : postgresFailure(error, context);
     }
   }
@@ -83,6 +95,18 @@ export class PostgresSession {
     } finally {
       this.#queryCount--;
     }
+  }
+
+  /** Runs `select` as a COPY in binary; yields its rows as they come. */
+  async *copy(select: string, rows: CopyRows): AsyncGenerator<FieldRows> {
+    const { connection } = this.#client as unknown as { connection: { stream: Readable } };
+    this.#received.inPlace = true;
+    const statement = this.query(`COPY (${select}) TO STDOUT (FORMAT binary)`);
+    for await (const some of copiedRows(connection.stream, statement, rows)) {
+      if (this.#signal.aborted) throw abortFailure(this.#signal, describe(this.#context.target));
+      yield some;
+    }
+    this.#received.inPlace = false;
   }
 
   /** Ends the connection; a statement that still runs is cancelled. */
@@ -116,6 +140,26 @@ export class PostgresSession {
     }
     this.#socket.destroy();
   };
+}
+
+/**
+ * A socket that receives into one piece of memory. Left to itself, Node.js allocates one for every read:
+ * garbage that costs as much as all the reading (40 of 110 ms for a million rows, measured 2026-11). Under TLS
+ * nothing of this is in effect: the decrypted bytes come as that stream makes them.
+ */
+class Received {
+  /** What is emitted is good until the listener returns, or until the stream that was paused goes on. */
+  inPlace = false;
+  readonly socket: Socket;
+
+  constructor() {
+    const buffer = Buffer.allocUnsafeSlow(RECEIVE_BYTES);
+    const callback = (count: number) => {
+      const bytes = buffer.subarray(0, count);
+      return this.socket.emit('data', this.inPlace ? bytes : Buffer.from(bytes));
+    };
+    this.socket = new Socket({ onread: { buffer, callback } });
+  }
 }
 
 function describe(target: PostgresTarget): string {

@@ -1,38 +1,68 @@
 /** The statements that read and count nodes, over a plan: the SQL expression for each thing a row needs. */
+import { FIELD, type FieldFormat } from '../../../engine/snapshot/field-rows.ts';
+import type { CopyColumn } from '../postgres/copy-rows.ts';
+import type { SqlColumn } from './criteria.ts';
 
-/** SQL expressions over `relation`, whose alias is `n`. `NULL` where the source has none. */
+/** SQL expressions over `relation`, whose alias is `n`. */
 export interface ReadPlan {
   readonly relation: string;
-  readonly id: string;
-  readonly ip: string;
-  readonly port: string;
-  /** `host:port` in place of `ip` and `port`. */
-  readonly address: string;
-  readonly network: string;
+  /** What a row is made of, and how its bytes are read. */
+  readonly columns: readonly ReadColumn[];
+  readonly format: FieldFormat;
   /** Boolean. */
   readonly vetted: string;
   /** Name of the criterion that leaves the node out altogether, or NULL. */
   readonly absent: string;
   /** Name of the first criterion that keeps the node out of selections, or NULL. */
   readonly ineligible: string;
+}
+
+export interface ReadColumn extends CopyColumn {
+  readonly sql: string;
+}
+
+/** The expressions that a row is read from; those that the source has not are left out. */
+export interface RowExpressions {
+  readonly id: SqlColumn | undefined;
+  /** `host:port` in place of `ip` and `port`. */
+  readonly address: SqlColumn | undefined;
+  readonly ip: SqlColumn | undefined;
+  readonly port: SqlColumn | undefined;
+  readonly network: SqlColumn | undefined;
+  readonly vetted: string;
+  readonly ineligible: string;
   readonly attributes: readonly string[];
 }
 
-/** Position of each cell of a row; the attributes follow. */
-export const CELL = {
-  id: 0,
-  ip: 1,
-  port: 2,
-  address: 3,
-  network: 4,
-  vetted: 5,
-  ineligible: 6,
-  attributes: 7,
-} as const;
+/** The columns of a row, as the server holds them: turning a value into text costs more than reading it. */
+export function rowColumns(row: RowExpressions): Pick<ReadPlan, 'columns' | 'format'> {
+  const columns: ReadColumn[] = [];
+  const add = (field: number, column: SqlColumn | undefined) => {
+    if (column !== undefined) columns.push({ field, sql: column.sql, inet: column.kind === 'inet' });
+  };
+  const addText = (field: number, sql: string) => {
+    if (sql !== NO_TEXT) columns.push({ field, sql, inet: false });
+  };
+  add(FIELD.id, row.id);
+  add(FIELD.address, row.address ?? row.ip);
+  if (row.address === undefined) add(FIELD.port, row.port);
+  add(FIELD.network, row.network);
+  addText(FIELD.vetted, row.vetted);
+  addText(FIELD.ineligible, row.ineligible);
+  row.attributes.forEach((sql, i) => {
+    addText(FIELD.attributes + i, sql);
+  });
+  const ip = row.ip?.kind === 'inet' ? 'bytes' : 'text';
+  const format: FieldFormat = {
+    id: row.id?.kind === 'bytea' ? 'bytes' : 'digits',
+    address: row.address === undefined ? ip : 'host-port',
+    network: row.network?.kind === 'inet' ? 'bytes' : 'text',
+  };
+  return { columns, format };
+}
 
 export function selectNodes(plan: ReadPlan): string {
-  const { id, ip, port, address, network, vetted, ineligible, attributes } = plan;
-  const cells = [id, ip, port, address, network, vetted, ineligible, ...attributes];
+  const cells = plan.columns.map(({ sql }) => sql);
   return `SELECT ${cells.join(', ')} FROM ${plan.relation}${present(plan)}`;
 }
 
