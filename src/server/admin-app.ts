@@ -1,6 +1,7 @@
 /** The admin plane, without listening: its own listener, its own token, never on the data port. */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Cache } from '../workers/cache-types.ts';
 import type { AppContext } from './app-context.ts';
 import { baseApp } from './http/base-app.ts';
 import { LoginGuard } from './http/login-guard.ts';
@@ -11,7 +12,7 @@ import { Refusal } from './routes/problem.ts';
 const ANSWER_SLACK_MS = 5_000;
 
 /** `token`: what `Authorization: Bearer …` must hold, on every path, known or not. */
-export async function adminApp(context: AppContext, token: string): Promise<FastifyInstance> {
+export async function adminApp(context: AppContext, cache: Cache, token: string): Promise<FastifyInstance> {
   const { counters, log, options } = context;
   const app = baseApp({
     http: options.http,
@@ -37,7 +38,7 @@ export async function adminApp(context: AppContext, token: string): Promise<Fast
     }
     done();
   });
-  adminRoutes(app, context);
+  adminRoutes(app, context, cache);
   return app;
 }
 

@@ -3,13 +3,17 @@
  * server stands.
  */
 import type { Logger } from 'pino';
-import type { Cache } from '../workers/cache-types.ts';
+import type { Cache, CacheReader } from '../workers/cache-types.ts';
 import type { SelectionPool } from '../workers/worker-pool.ts';
 import { AnswerBuffers } from './answers/answer-buffers.ts';
+import { AnswerSender } from './answers/answer-sender.ts';
+import { Departures } from './answers/departures.ts';
+import type { PreparedAnswers } from './answers/prepared-answers.ts';
 import { TurnBatch } from './answers/turn-batch.ts';
 import type { ServerOptions } from './config/options.ts';
 import { Counters } from './counters.ts';
 import { Refusal } from './routes/problem.ts';
+import type { ServerStatus } from './server-status.ts';
 
 /**
  * Where the server stands: `serving` → `draining` (says not ready, serves all the same) → `closing` (last
@@ -17,15 +21,33 @@ import { Refusal } from './routes/problem.ts';
  */
 export type Phase = 'serving' | 'draining' | 'closing';
 
+/** What the routes need of the cache: its owner's, or another thread's with the loader's status beside it. */
+export type ServedCache = Pick<CacheReader, 'selectEncoded' | 'lookup' | 'generation' | 'ageMs'> &
+  Pick<Cache, 'status'>;
+
+/** What is said of the whole server, all HTTP threads together. */
+export interface WholeServer {
+  status(): Promise<ServerStatus>;
+  /** Prometheus text. */
+  metrics(): Promise<string>;
+}
+
 export interface AppContext {
-  readonly cache: Cache;
-  readonly workerPool: SelectionPool;
+  readonly cache: ServedCache;
+  readonly workerPool: Pick<SelectionPool, 'run'>;
   readonly options: ServerOptions;
   readonly log: Logger;
   readonly version: string;
   readonly counters: Counters;
+  readonly sender: AnswerSender;
+  readonly departures: Departures;
   readonly buffers: AnswerBuffers;
   readonly turns: TurnBatch;
+  /** Absent: no answers are prepared. */
+  readonly prepared: PreparedAnswers | undefined;
+  readonly whole: WholeServer;
+  /** Connections that this thread holds. */
+  readonly connections: { open: number };
   /** Milliseconds since the server was made. */
   uptimeMs(): number;
   phase: Phase;
@@ -34,25 +56,32 @@ export interface AppContext {
 }
 
 export interface AppParts {
-  readonly cache: Cache;
-  readonly workerPool: SelectionPool;
+  readonly cache: ServedCache;
+  readonly workerPool: Pick<SelectionPool, 'run'>;
   readonly options: ServerOptions;
   readonly log: Logger;
   readonly version: string;
+  readonly prepared: PreparedAnswers | undefined;
+  readonly whole: WholeServer;
   /** Monotonic milliseconds. */
   readonly now: () => number;
 }
 
 export function appContext({ now, ...parts }: AppParts): AppContext {
   const startedAt = now();
+  const departures = new Departures();
+  const { http } = parts.options;
   return {
     ...parts,
     counters: new Counters(),
-    buffers: new AnswerBuffers(parts.options.http.answerBytesMax),
+    connections: { open: 0 },
+    sender: new AnswerSender(http),
+    departures,
+    buffers: new AnswerBuffers(http.answerBytesMax, departures),
     turns: new TurnBatch(parts.workerPool, {
       tasksMax: parts.options.workerPool.threads,
       waitingMax: parts.options.workerPool.waitingMax,
-      timeoutMs: parts.options.http.handlerTimeoutMs,
+      timeoutMs: http.handlerTimeoutMs,
     }),
     uptimeMs: () => Math.round(now() - startedAt),
     phase: 'serving',

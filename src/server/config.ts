@@ -7,6 +7,7 @@ import { CacheError } from '../engine/errors.ts';
 import { placementPlan } from '../engine/placement/placement-plan.ts';
 import type { CacheOptions } from '../workers/cache-options.ts';
 import { openSource } from '../workers/source/open-source.ts';
+import { RING_BYTES } from './answers/ring-plan.ts';
 import {
   type FaceReading,
   readDocument,
@@ -15,6 +16,7 @@ import {
   wrongValueLine,
 } from './config/faces.ts';
 import { WrongValue } from './config/key.ts';
+import { AUTO_HTTP_THREADS } from './config/machine.ts';
 import { cacheOptions, type ServerOptions, serverOptions } from './config/options.ts';
 import {
   CONFIG_KEY_NAMES,
@@ -145,9 +147,10 @@ function checkRelations(values: ConfigValues, problems: string[]): void {
     values['limits.lookupIdsMax'] > values['limits.idsMax'],
     'limits.lookupIdsMax: is above limits.idsMax',
   );
+  const threads = values.httpThreads === 'auto' ? AUTO_HTTP_THREADS : values.httpThreads;
   fail(
-    values['capacity.readers'] < values['workerPool.threads'] + READERS_BESIDE_POOL,
-    `capacity.readers: is below workerPool.threads + ${READERS_BESIDE_POOL}: the HTTP thread reads too`,
+    values['prepared.bytesMax'] < threads * RING_BYTES,
+    `prepared.bytesMax: is below ${RING_BYTES} for each of the ${threads} HTTP threads`,
   );
   fail(
     !isLoopback(values['admin.host']) && values['admin.token'] === undefined,
@@ -158,9 +161,6 @@ function checkRelations(values: ConfigValues, problems: string[]): void {
     'admin.port: is the port of the data listener',
   );
 }
-
-/** The HTTP thread's seat, and one to spare for a worker that is being replaced. */
-const READERS_BESIDE_POOL = 2;
 
 /** What the cache itself would refuse: source options and placements, before any thread starts. */
 function checkCache(values: ConfigValues, location: string, problems: string[]): void {

@@ -1,10 +1,10 @@
 /**
- * What the HTTP thread counts: plain numbers, because a metrics library on the hot path costs as much as the
+ * What an HTTP thread counts: plain numbers, because a metrics library on the hot path costs as much as the
  * pick.
  */
 import type { EncodedFormat } from '../engine/selection/selection-types.ts';
 
-export type Way = 'inPlace' | 'pool';
+export type Way = 'prepared' | 'inPlace' | 'pool';
 /** `full`, `partial` (short, and that was fine), `shortage` (short, and it was not), `refused` (an error). */
 export type Outcome = 'full' | 'partial' | 'shortage' | 'refused';
 
@@ -22,7 +22,7 @@ export interface RequestCount {
   count: number;
 }
 
-const WAYS: readonly Way[] = ['inPlace', 'pool'];
+const WAYS: readonly Way[] = ['prepared', 'inPlace', 'pool'];
 const FORMATS: readonly EncodedFormat[] = ['json', 'messagepack'];
 const OUTCOMES: readonly Outcome[] = ['full', 'partial', 'shortage', 'refused'];
 
@@ -39,28 +39,10 @@ export class Counters {
   readonly #requests = new Map<string, RequestCount>();
 
   countSelection(way: Way, format: EncodedFormat, outcome: Outcome): void {
-    const wayIndex = way === 'inPlace' ? 0 : 1;
     const formatIndex = format === 'json' ? 0 : 1;
-    const index = (wayIndex * FORMATS.length + formatIndex) * OUTCOMES.length + OUTCOMES.indexOf(outcome);
+    const index =
+      (WAYS.indexOf(way) * FORMATS.length + formatIndex) * OUTCOMES.length + OUTCOMES.indexOf(outcome);
     this.selections[index]!.count++;
-  }
-
-  /** Answers by the way they took, for the status. */
-  ways(): Record<Way, number> {
-    const sum = (way: Way) =>
-      this.selections.reduce(
-        (total, entry) => total + (entry.way === way && entry.outcome !== 'refused' ? entry.count : 0),
-        0,
-      );
-    return { inPlace: sum('inPlace'), pool: sum('pool') };
-  }
-
-  /** Selections that found fewer nodes than asked for, fine or not. */
-  shortages(): number {
-    return this.selections.reduce(
-      (total, { outcome, count }) => total + (outcome === 'shortage' || outcome === 'partial' ? count : 0),
-      0,
-    );
   }
 
   /** `route` is a pattern of ours, never a client's text: the number of labels is bounded. */

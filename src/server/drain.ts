@@ -10,6 +10,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** How long a connection that stays open may be silent before it is closed: a request may be on its way. */
 export const LAST_REQUEST_MS = 1_000;
 
+/** What is left of the shutdown when the drain delay has passed. */
+export function drainLimits(shutdown: { readonly drainDelayMs: number; readonly deadlineMs: number }): {
+  idleMs: number;
+  deadlineMs: number;
+} {
+  const { drainDelayMs, deadlineMs } = shutdown;
+  return { idleMs: Math.min(LAST_REQUEST_MS, drainDelayMs), deadlineMs: deadlineMs - drainDelayMs };
+}
+
 export async function drainListener(
   server: Server,
   limits: { idleMs: number; deadlineMs: number },

@@ -1,9 +1,11 @@
 /**
- * The Prometheus registry of one server: each metric reads a plain counter or the loader's status when it is
- * collected.
+ * The Prometheus registry of one server: each metric reads the sum over the HTTP threads or the loader's
+ * status when it is collected.
  */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import type { AppContext } from './app-context.ts';
+import type { PreparedCounts } from './answers/prepared-answers.ts';
+import { shortagesOf } from './thread-report.ts';
+import type { Totals } from './totals.ts';
 
 type Labels = Readonly<Record<string, string>>;
 type Sample = readonly [labels: Labels, value: number];
@@ -17,11 +19,13 @@ interface Metric {
 
 const NO_LABELS: Labels = {};
 
-export function metricsRegistry(context: AppContext): Registry {
+/** `totals`: as of this collection. */
+export function metricsRegistry(totals: () => Totals): Registry {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
-  for (const metric of [...gauges(context), ...snapshotGauges(context)]) addGauge(registry, metric);
-  for (const metric of [...loaderCounters(context), ...requestCounters(context)])
+  for (const metric of [...gauges(totals), ...snapshotGauges(totals), ...preparedGauges(totals)])
+    addGauge(registry, metric);
+  for (const metric of [...loaderCounters(totals), ...requestCounters(totals), ...preparedCounters(totals)])
     addCounter(registry, metric);
   return registry;
 }
@@ -53,40 +57,59 @@ function addCounter(registry: Registry, { name, help, labels = [], samples }: Me
   });
 }
 
-function gauges(context: AppContext): Metric[] {
-  const { cache, workerPool, buffers } = context;
+function gauges(totals: () => Totals): Metric[] {
   const single = (name: string, help: string, value: () => number | undefined): Metric => ({
     name,
     help,
     samples: () => samplesOf(value()),
   });
   return [
-    single('generation', 'Number of the current snapshot, 0 before the first.', () => cache.generation()),
-    single('age_seconds', 'Time since the read of the current snapshot began.', () =>
-      finite(cache.ageMs() / 1_000),
+    single('generation', 'Number of the current snapshot, 0 before the first.', () =>
+      totals().cache.generation(),
     ),
-    single('snapshot_bytes', 'Bytes of the current snapshot.', () => cache.status().lastLoad?.snapshotBytes),
+    single('age_seconds', 'Time since the read of the current snapshot began.', () =>
+      finite(totals().cache.ageMs() / 1_000),
+    ),
+    single(
+      'snapshot_bytes',
+      'Bytes of the current snapshot.',
+      () => totals().cache.status().lastLoad?.snapshotBytes,
+    ),
     single('failures_consecutive', 'Failed loads since the last good one.', () => {
-      return cache.status().lastError?.consecutive ?? 0;
+      return totals().cache.status().lastError?.consecutive ?? 0;
     }),
-    single('worker_pool_threads', 'Threads of the worker pool.', () => workerPool.status().threads),
-    single('worker_pool_queued', 'Tasks that wait for the worker pool.', () => workerPool.status().queued),
-    single('answer_waiting_bytes', 'Answers that wait for slow readers.', () => buffers.waitingBytes),
+    single('worker_pool_threads', 'Threads of the worker pool.', () => totals().workerPool.status().threads),
+    single(
+      'worker_pool_queued',
+      'Tasks that wait for the worker pool.',
+      () => totals().workerPool.status().queued,
+    ),
+    single('answer_waiting_bytes', 'Answers that wait for slow readers.', () => totals().total.waitingBytes),
     single('ready', '1 when /readyz says yes.', () => {
+      const { cache, context } = totals();
       return cache.generation() > 0 && context.phase === 'serving' ? 1 : 0;
     }),
+    single('http_threads', 'Threads that serve HTTP.', () => totals().reports.length),
+    {
+      name: 'http_connections',
+      help: 'Open connections, by HTTP thread; 0 is the main one.',
+      labels: ['thread'],
+      samples: () =>
+        totals().reports.map(({ connections }, index) => [{ thread: String(index) }, connections] as const),
+    },
   ];
 }
 
 /** What is in the current snapshot, and how its load went. */
-function snapshotGauges({ cache }: AppContext): Metric[] {
+function snapshotGauges(totals: () => Totals): Metric[] {
+  const status = () => totals().cache.status();
   return [
     {
       name: 'nodes',
       help: 'Nodes of the current snapshot.',
       labels: ['pool'],
       samples: () => {
-        const nodes = cache.status().lastLoad?.nodes;
+        const nodes = status().lastLoad?.nodes;
         if (nodes === undefined) return [];
         return (['vetted', 'new', 'ineligible'] as const).map(name => [{ pool: name }, nodes[name]] as const);
       },
@@ -96,7 +119,7 @@ function snapshotGauges({ cache }: AppContext): Metric[] {
       help: 'Distinct networks of the current snapshot.',
       labels: ['pool'],
       samples: () => {
-        const nodes = cache.status().lastLoad?.nodes;
+        const nodes = status().lastLoad?.nodes;
         if (nodes === undefined) return [];
         return [
           [{ pool: 'vetted' }, nodes.vettedNetworks],
@@ -109,14 +132,14 @@ function snapshotGauges({ cache }: AppContext): Metric[] {
       name: 'load_duration_seconds',
       help: 'Duration of the last load, by stage.',
       labels: ['stage'],
-      samples: () => stageSamples(cache.status().lastLoad),
+      samples: () => stageSamples(status().lastLoad),
     },
     {
       name: 'load_rows_left_out',
       help: 'Rows of the last load that cannot be chosen, by what became of them and why.',
       labels: ['kind', 'reason'],
       samples: () => {
-        const load = cache.status().lastLoad;
+        const load = status().lastLoad;
         if (load === undefined) return [];
         return (['refused', 'ineligible', 'absent'] as const).flatMap(kind =>
           Object.entries(load[kind]).map(([reason, count]) => [{ kind, reason }, count] as const),
@@ -139,14 +162,14 @@ function stageSamples(load: Stages | undefined): Sample[] {
   ];
 }
 
-function loaderCounters({ cache, workerPool }: AppContext): Metric[] {
+function loaderCounters(totals: () => Totals): Metric[] {
   return [
     {
       name: 'refreshes_total',
       help: 'Loads, by outcome.',
       labels: ['outcome'],
       samples: () => {
-        const { succeeded, failed } = cache.status().refreshes;
+        const { succeeded, failed } = totals().cache.status().refreshes;
         return [
           [{ outcome: 'succeeded' }, succeeded],
           [{ outcome: 'failed' }, failed],
@@ -156,14 +179,14 @@ function loaderCounters({ cache, workerPool }: AppContext): Metric[] {
     {
       name: 'loader_restarts_total',
       help: 'Times the loader thread had to be started again.',
-      samples: () => [[NO_LABELS, cache.status().restarts]],
+      samples: () => [[NO_LABELS, totals().cache.status().restarts]],
     },
     {
       name: 'worker_pool_tasks_total',
       help: 'Tasks given to the worker pool, by outcome.',
       labels: ['outcome'],
       samples: () => {
-        const { tasks, lost } = workerPool.status();
+        const { tasks, lost } = totals().workerPool.status();
         return [
           [{ outcome: 'taken' }, tasks],
           [{ outcome: 'lost' }, lost],
@@ -173,41 +196,95 @@ function loaderCounters({ cache, workerPool }: AppContext): Metric[] {
   ];
 }
 
-function requestCounters({ counters }: AppContext): Metric[] {
+function requestCounters(totals: () => Totals): Metric[] {
   return [
     {
       name: 'selections_total',
       help: 'Selections, by way, format and outcome.',
       labels: ['way', 'format', 'outcome'],
       samples: () =>
-        counters.selections.map(
+        totals().total.selections.map(
           ({ way, format, outcome, count }) => [{ way, format, outcome }, count] as const,
         ),
     },
-    { name: 'picks_total', help: 'Nodes handed out.', samples: () => [[NO_LABELS, counters.picks]] },
+    { name: 'picks_total', help: 'Nodes handed out.', samples: () => [[NO_LABELS, totals().total.picks]] },
     {
       name: 'shortages_total',
       help: 'Selections that found fewer nodes than asked for.',
-      samples: () => [[NO_LABELS, counters.shortages()]],
+      samples: () => [[NO_LABELS, shortagesOf(totals().total)]],
     },
     {
       name: 'worker_pool_fallbacks_total',
       help: 'Requests for the pool that were answered in place.',
-      samples: () => [[NO_LABELS, counters.poolFallbacks]],
+      samples: () => [[NO_LABELS, totals().total.poolFallbacks]],
     },
     {
       name: 'http_shed_total',
       help: 'Requests refused because the event loop was late.',
-      samples: () => [[NO_LABELS, counters.shed]],
+      samples: () => [[NO_LABELS, totals().total.shed]],
     },
     {
       name: 'http_requests_total',
       help: 'Answers, by route and class of status.',
       labels: ['route', 'status'],
       samples: () =>
-        [...counters.requests()].map(
+        totals().total.requests.map(
           ({ route, statusClass, count }) => [{ route, status: statusClass }, count] as const,
         ),
+    },
+  ];
+}
+
+/** Empty while nothing is prepared. */
+function preparedGauges(totals: () => Totals): Metric[] {
+  const samples = (pick: (prepared: PreparedCounts) => number) => () =>
+    samplesOf(totals().total.prepared && pick(totals().total.prepared!));
+  return [
+    {
+      name: 'prepared_rings_used',
+      help: 'Rings of prepared answers that a hot request has.',
+      samples: samples(({ ringsUsed }) => ringsUsed),
+    },
+    {
+      name: 'prepared_ready',
+      help: 'Prepared answers that wait to be sent.',
+      samples: samples(({ ready }) => ready),
+    },
+    {
+      name: 'prepared_slots',
+      help: 'Answers that the rings in use can hold.',
+      samples: samples(({ slots }) => slots),
+    },
+  ];
+}
+
+function preparedCounters(totals: () => Totals): Metric[] {
+  return [
+    {
+      name: 'prepared_filled_total',
+      help: 'Answers that the workers have prepared.',
+      samples: () => samplesOf(totals().tender?.counts().answers),
+    },
+    {
+      name: 'prepared_dropped_total',
+      help: 'Prepared answers thrown away unused, by reason.',
+      labels: ['reason'],
+      samples: () => {
+        const drops = totals().total.prepared?.drops;
+        return drops === undefined
+          ? []
+          : Object.entries(drops).map(([reason, count]) => [{ reason }, count] as const);
+      },
+    },
+    {
+      name: 'prepared_tasks_failed_total',
+      help: 'Tasks of preparing that the worker pool refused or lost.',
+      samples: () => samplesOf(totals().tender?.counts().failed),
+    },
+    {
+      name: 'http_thread_restarts_total',
+      help: 'Times that an HTTP thread had to be started again.',
+      samples: () => [[NO_LABELS, totals().httpThreadRestarts]],
     },
   ];
 }

@@ -2,23 +2,32 @@
  * The server as a whole: cache → pool → listeners, and back. It listens before the first load is done:
  * `/livez` says yes and `/readyz` no until then, and while it stops. HTTP thread.
  */
-import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { threadId } from 'node:worker_threads';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
+import { type RingMemory, reserveRings } from '../engine/prepared/ring.ts';
 import { openCache } from '../workers/cache.ts';
 import type { Cache } from '../workers/cache-types.ts';
+import { RingTender } from '../workers/ring-tender.ts';
+import { reapSlotsOfWorkers } from '../workers/slot-reaper.ts';
 import { openSelectionPool, type SelectionPool } from '../workers/worker-pool.ts';
 import { adminApp } from './admin-app.ts';
+import { PreparedAnswers } from './answers/prepared-answers.ts';
+import { ringShape, ringsPerThread, tendingTasks } from './answers/ring-plan.ts';
 import { dataApp } from './app.ts';
 import { type AppContext, appContext } from './app-context.ts';
+import { type ServerOptions, sharedOptions } from './config/options.ts';
 import type { Config } from './config.ts';
-import { drainListener, LAST_REQUEST_MS } from './drain.ts';
-import { limitConnections } from './http/connection-limits.ts';
+import { drainLimits, drainListener } from './drain.ts';
 import { guardLoop } from './http/loop-guard.ts';
+import { type ListenAddress, listenOn, listenProblem, portsCanBeShared, refuseSharedPort } from './listen.ts';
 import { logLoader } from './loader-log.ts';
 import { openLog } from './log.ts';
+import { HttpThreads } from './threads/http-threads.ts';
+import type { RingShare } from './threads/thread-messages.ts';
 import { packageVersion } from './version.ts';
+import { MainServer } from './whole-server.ts';
 
 export interface RunningServer {
   /** What it serves from: the program around it selects from the same memory. */
@@ -56,46 +65,186 @@ async function closeAll({ closers }: Opened): Promise<void> {
 }
 
 async function open(config: Config, log: Logger, opened: Opened): Promise<RunningServer> {
-  const { server: options } = config;
+  const threads = await settledThreads(config.server, log);
+  const options = sharedOptions(config.server, threads);
   const cache = await openCache({ ...config.cache, waitForFirstLoad: false });
   opened.closers.push(() => cache.close());
   opened.closers.push(logLoader(cache, log));
-  const workerPool = await openWorkerPool(cache, config, opened);
+  const rings = openRings(config.server, threads, opened);
+  const workerPool = await openWorkerPool(cache, config, rings, opened);
+  const parts: Parts = { cache, config, threads, workerPool, rings };
+  const whole = new MainServer();
+  opened.closers.push(() => whole.close());
+  const tending = openTending(parts, opened);
   const context = appContext({
     cache,
     workerPool,
     options,
     log,
     version: packageVersion(),
+    prepared: tending?.prepared,
+    whole,
     now: () => performance.now(),
   });
+  whole.attach({ context, cache, workerPool, tender: tending?.tender });
   opened.closers.push(watchLoop(context));
   const data = await dataApp(context);
   opened.closers.push(() => data.close());
-  const url = await listen(data, context, options, 'port');
-  let admin: FastifyInstance | undefined;
-  let adminUrl: string | undefined;
-  if (options.admin.token !== undefined) {
-    const app = await adminApp(context, options.admin.token);
-    opened.closers.push(() => app.close());
-    adminUrl = await listen(app, context, options.admin, 'admin-port');
-    admin = app;
-  }
-  log.info({ url, adminUrl: adminUrl ?? 'off: no admin token', source: cache.status().source }, 'listening');
+  const listenMain = () => listen(data, context, { ...options, reusePort: threads > 1 }, 'port');
+  const { url, others } = await openListeners({ ...parts, context, tending }, listenMain, opened);
+  if (others !== undefined) whole.attachThreads(others);
+  const { admin, adminUrl } = await openAdmin(context, cache, opened);
+  log.info(
+    { url, adminUrl: adminUrl ?? 'off: no admin token', source: cache.status().source, httpThreads: threads },
+    'listening',
+  );
   const listeners = admin === undefined ? [data] : [data, admin];
   let stopping: Promise<void> | undefined;
   const stop = () => {
-    stopping ??= stopServer(context, listeners, opened);
+    stopping ??= stopServer({ context, listeners, others, opened });
     return stopping;
   };
   return { cache, context, url, adminUrl, stop };
 }
 
-async function openWorkerPool(cache: Cache, config: Config, opened: Opened): Promise<SelectionPool> {
+/** One thread where the system does not let several share a port. */
+async function settledThreads(
+  { host, port, httpThreads, httpThreadsGiven }: ServerOptions,
+  log: Logger,
+): Promise<number> {
+  if (httpThreads === 1) return 1;
+  if (!(await portsCanBeShared(host))) {
+    const level = httpThreadsGiven ? 'warn' : 'info';
+    log[level]({ httpThreads }, 'this system does not let threads share a port: one thread serves');
+    return 1;
+  }
+  await explained(() => refuseSharedPort(host, port), { host, port }, 'port');
+  return httpThreads;
+}
+
+/**
+ * Memory for prepared answers, before any thread that uses it is started; undefined when nothing is prepared.
+ */
+function openRings(options: ServerOptions, threads: number, opened: Opened): RingMemory | undefined {
+  if (options.serveFrom !== 'prepared') return undefined;
+  const rings = reserveRings(ringShape(options.preparedBytesMax, threads));
+  opened.closers.push(reapSlotsOfWorkers(rings));
+  return rings;
+}
+
+interface Parts {
+  readonly cache: Cache;
+  readonly config: Config;
+  readonly threads: number;
+  readonly workerPool: SelectionPool;
+  readonly rings: RingMemory | undefined;
+}
+
+/** The workers keep rings full, and this thread takes from its own. */
+interface OpenTending {
+  readonly tender: RingTender;
+  readonly prepared: PreparedAnswers;
+  /** Called for rings of other threads. */
+  onUnfit: (unfit: { readonly ring: number; readonly tenancy: number }) => void;
+}
+
+/** Undefined when nothing is prepared. */
+function openTending(
+  { cache, config, rings, threads, workerPool }: Parts,
+  opened: Opened,
+): OpenTending | undefined {
+  if (rings === undefined) return undefined;
+  const tender = new RingTender({
+    tend: task => workerPool.tend(task),
+    tasks: tendingTasks(config.server.workerPool.threads, threads),
+    onUnfit: unfit => {
+      tending.prepared.unfit(unfit);
+      tending.onUnfit(unfit);
+    },
+  });
+  opened.closers.push(() => tender.stop());
+  const prepared = new PreparedAnswers({
+    ...ringShare(rings, config.server, threads, 0),
+    threadId,
+    cache,
+    tend: (ring, tenant) => tender.set(ring, tenant),
+    now: () => performance.now(),
+  });
+  const tending: OpenTending = { tender, prepared, onUnfit: () => {} };
+  return tending;
+}
+
+function ringShare(memory: RingMemory, options: ServerOptions, threads: number, index: number): RingShare {
+  const rings = ringsPerThread(options.preparedBytesMax, threads);
+  return { memory, firstRing: index * rings, rings };
+}
+
+interface ThreadParts extends Parts {
+  readonly context: AppContext;
+  readonly tending: OpenTending | undefined;
+}
+
+/**
+ * The main thread listens last, so that the first connections find all threads; but first when the system is
+ * to choose the port.
+ */
+async function openListeners(
+  parts: ThreadParts,
+  listenMain: () => Promise<string>,
+  opened: Opened,
+): Promise<{ readonly url: string; readonly others: HttpThreads | undefined }> {
+  const { port } = parts.config.server;
+  if (parts.threads === 1) return { url: await listenMain(), others: undefined };
+  if (port === 0) {
+    const url = await listenMain();
+    return { url, others: await openThreads(parts, Number(new URL(url).port), opened) };
+  }
+  const others = await openThreads(parts, port, opened);
+  return { url: await listenMain(), others };
+}
+
+async function openThreads(parts: ThreadParts, port: number, opened: Opened): Promise<HttpThreads> {
+  const { cache, config, context, rings, tending, threads, workerPool } = parts;
+  const others = new HttpThreads({
+    context,
+    cache,
+    workerPool,
+    count: threads - 1,
+    port,
+    ringsOf: index => (rings === undefined ? undefined : ringShare(rings, config.server, threads, index)),
+    tender: tending?.tender,
+    logLevel: context.log.level,
+    now: () => performance.now(),
+  });
+  opened.closers.push(() => others.stop());
+  if (tending !== undefined) tending.onUnfit = unfit => others.unfit(unfit);
+  await others.start();
+  return others;
+}
+
+async function openAdmin(
+  context: AppContext,
+  cache: Cache,
+  opened: Opened,
+): Promise<{ admin?: FastifyInstance; adminUrl: string | undefined }> {
+  const { admin: options } = context.options;
+  if (options.token === undefined) return { adminUrl: undefined };
+  const admin = await adminApp(context, cache, options.token);
+  opened.closers.push(() => admin.close());
+  const adminUrl = await listen(admin, context, { ...options, reusePort: false }, 'admin-port');
+  return { admin, adminUrl };
+}
+
+async function openWorkerPool(
+  cache: Cache,
+  config: Config,
+  rings: RingMemory | undefined,
+  opened: Opened,
+): Promise<SelectionPool> {
   const { workerPool: options, http } = config.server;
   // A worker that is late for the client is late for the pool too, but a busy machine is no dead worker.
   const taskTimeoutMs = TASK_TIMEOUT_FACTOR * http.handlerTimeoutMs;
-  const workerPool = await openSelectionPool(cache, { ...options, taskTimeoutMs });
+  const workerPool = await openSelectionPool(cache, { ...options, taskTimeoutMs, rings });
   opened.closers.push(() => workerPool.close());
   return workerPool;
 }
@@ -115,46 +264,45 @@ function watchLoop(context: AppContext): () => void {
 async function listen(
   app: FastifyInstance,
   context: AppContext,
-  { host, port }: { readonly host: string; readonly port: number },
+  address: ListenAddress,
   flag: string,
 ): Promise<string> {
-  limitConnections(app.server, context.options.http);
+  const counted = flag === 'port' ? context.connections : undefined;
+  return explained(() => listenOn(app, address, context.options.http, counted), address, flag);
+}
+
+/** What the system says in words of the configuration. */
+async function explained<T>(
+  work: () => Promise<T>,
+  { host, port }: { readonly host: string; readonly port: number },
+  flag: string,
+): Promise<T> {
   try {
-    // One address: `localhost` would open a second listener that nothing here knows of.
-    await app.listen({ host: host === 'localhost' ? '127.0.0.1' : host, port, exclusive: true });
+    return await work();
   } catch (cause) {
     throw new Error(`cannot listen on ${host}:${port}: ${listenProblem(cause, flag)}`, { cause });
   }
-  const address = app.server.address() as AddressInfo;
-  return `http://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`;
 }
 
-function listenProblem(error: unknown, flag: string): string {
-  switch ((error as NodeJS.ErrnoException).code) {
-    case 'EADDRINUSE':
-      return `the port is in use; choose another with --${flag}`;
-    case 'EACCES':
-      return `the port needs privileges; choose another with --${flag}`;
-    case 'EADDRNOTAVAIL':
-    case 'ENOTFOUND':
-      return 'this machine does not have that address';
-    default:
-      return (error as Error).message;
-  }
+interface Stopping {
+  readonly context: AppContext;
+  readonly listeners: readonly FastifyInstance[];
+  readonly others: HttpThreads | undefined;
+  readonly opened: Opened;
 }
 
-async function stopServer(
-  context: AppContext,
-  listeners: readonly FastifyInstance[],
-  opened: Opened,
-): Promise<void> {
+async function stopServer({ context, listeners, others, opened }: Stopping): Promise<void> {
   const { drainDelayMs, deadlineMs } = context.options.shutdown;
   context.log.info({ drainDelayMs, deadlineMs }, 'stopping: not ready from now on');
   context.phase = 'draining';
+  others?.beginDraining();
   await sleep(drainDelayMs);
   context.phase = 'closing';
-  const limits = { idleMs: Math.min(LAST_REQUEST_MS, drainDelayMs), deadlineMs: deadlineMs - drainDelayMs };
-  await Promise.all(listeners.map(app => drainListener(app.server, limits)));
+  const limits = drainLimits(context.options.shutdown);
+  await Promise.all([
+    ...listeners.map(app => drainListener(app.server, limits)),
+    others?.drain(limits.deadlineMs),
+  ]);
   await closeAll(opened);
   context.log.info({ uptimeMs: context.uptimeMs() }, 'stopped');
 }

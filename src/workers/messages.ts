@@ -2,13 +2,11 @@
  * Every message and result that crosses a thread: plain data only, because classes do not survive the clone.
  */
 import type { ErrorData } from '../engine/errors.ts';
-import type { RingMemory } from '../engine/prepared/ring.ts';
 import type {
   EncodedFormat,
   EncodedSelection,
   SelectionRequest,
 } from '../engine/selection/selection-types.ts';
-import type { CacheHandle } from './cache-types.ts';
 import type { LoadSettings, ReaderSettings } from './settings.ts';
 import type { SourceOptions } from './source/open-source.ts';
 
@@ -31,6 +29,8 @@ export interface LoadReport {
   readonly ineligible: Readonly<Record<string, number>>;
   /** Nodes that the source left out altogether, by criterion. */
   readonly absent: Readonly<Record<string, number>>;
+  /** Why those could not be counted; then `absent` is empty. */
+  readonly absentError?: string;
   readonly digest: string;
   /** Why the snapshot file could not be written, when it could not. */
   readonly persistError?: string;
@@ -90,13 +90,6 @@ export type MessageToLoader =
 export type MessageFromLoader =
   | { readonly kind: 'status'; readonly status: LoaderStatus }
   | { readonly kind: 'refreshed'; readonly requestId: number; readonly result: RefreshResult };
-
-/** What a selection worker is started with. */
-export interface SelectionWorkerData {
-  readonly cache: CacheHandle;
-  /** Absent: nothing is prepared. */
-  readonly rings: RingMemory | undefined;
-}
 
 /** A task of the selection workers: requests that are answered together. */
 export interface SelectionTask {

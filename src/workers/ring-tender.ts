@@ -1,7 +1,7 @@
 /**
- * Has the selection workers keep the rings of all HTTP threads full, as long as there are requests that are hot:
- * one task follows the other. Runs on the thread that owns the pool. When the pool is dead or busy it tries again
- * after a pause; HTTP threads answer in place meanwhile.
+ * Has the selection workers keep the rings of all HTTP threads full, as long as there are requests that are
+ * hot: one task follows the other. Runs on the thread that owns the pool. When the pool is dead or busy it
+ * tries again after a pause; HTTP threads answer in place meanwhile.
  */
 import type { RingTenant, TendResult, TendTask } from './messages.ts';
 

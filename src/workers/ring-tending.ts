@@ -1,7 +1,7 @@
 /**
- * How a selection worker keeps rings of prepared answers full: round by round, a few answers for each, and a short
- * sleep when all are full. Sleeping by the clock instead of being woken leaves the HTTP threads nothing to do for
- * their refills. Selection workers only; synchronous.
+ * How a selection worker keeps rings of prepared answers full: round by round, a few answers for each, and a
+ * short sleep when all are full. Sleeping by the clock instead of being woken leaves the HTTP threads nothing
+ * to do for their refills. Selection workers only; synchronous.
  */
 import { answerRestStart } from '../engine/encoding/answer-head.ts';
 import { CacheError } from '../engine/errors.ts';
@@ -20,7 +20,10 @@ import type { RingTenant, TendResult, TendTask } from './messages.ts';
 
 /** Answers for one ring before the next has its turn. */
 const ROUND_ANSWERS = 16;
-/** Shortest and longest sleep; it doubles while nothing is taken. 60,000 requests a second take 18 in the first. */
+/**
+ * Shortest and longest sleep; it doubles while nothing is taken. 60,000 requests a second take 18 in the
+ * first.
+ */
 const REST_MIN_MS = 0.3;
 const REST_MAX_MS = 5;
 

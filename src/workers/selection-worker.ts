@@ -1,7 +1,7 @@
 /**
- * Entry of a selection worker (Piscina): attaches once, then does one task at a time, synchronously. A task is
- * a list of requests, and its result one run of bytes, in which each answer says where it ends, and errors as
- * data; or it is to keep rings full for a while (`ring-tending.ts`). Never awaits.
+ * Entry of a selection worker (Piscina): attaches once, then does one task at a time, synchronously. A task
+ * is a list of requests, and its result one run of bytes, in which each answer says where it ends, and errors
+ * as data; or it is to keep rings full for a while (`ring-tending.ts`). Never awaits.
  */
 import { threadId, workerData } from 'node:worker_threads';
 import { encodedBytesMax } from '../engine/encoding/encode.ts';
@@ -12,11 +12,11 @@ import type {
   SelectionTask,
   SelectionTaskAnswer,
   SelectionTaskResult,
-  SelectionWorkerData,
   TendResult,
   TendTask,
 } from './messages.ts';
 import { RingTending } from './ring-tending.ts';
+import type { SelectionWorkerData } from './selection-worker-data.ts';
 
 const { cache: handle, rings } = workerData as SelectionWorkerData;
 const cache = attachCache(handle);

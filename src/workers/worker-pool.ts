@@ -14,13 +14,8 @@ import type {
   SelectionRequest,
 } from '../engine/selection/selection-types.ts';
 import type { Cache } from './cache-types.ts';
-import type {
-  SelectionTask,
-  SelectionTaskResult,
-  SelectionWorkerData,
-  TendResult,
-  TendTask,
-} from './messages.ts';
+import type { SelectionTask, SelectionTaskResult, TendResult, TendTask } from './messages.ts';
+import type { SelectionWorkerData } from './selection-worker-data.ts';
 import { SELECTION_WORKER_URL } from './worker-urls.ts';
 
 export interface SelectionPoolOptions {

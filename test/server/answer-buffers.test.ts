@@ -4,13 +4,15 @@
 import { connect, type Socket } from 'node:net';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { AnswerBuffers } from '../../src/server/answers/answer-buffers.ts';
+import { Departures } from '../../src/server/answers/departures.ts';
+import { threadReport, waysOf } from '../../src/server/thread-report.ts';
 import { testNodes } from './support/nodes.ts';
 import { type SelectionAnswer, startTestServer, type TestServer } from './support/server.ts';
 import { until } from './support/until.ts';
 
 let server: TestServer;
 beforeAll(async () => {
-  server = await startTestServer({ 'http.connectionTimeoutMs': '60000' });
+  server = await startTestServer({ 'http.connectionTimeoutMs': '60000', serveFrom: 'in-place' });
 });
 afterAll(() => server.close());
 
@@ -32,6 +34,9 @@ function parseAnswers(bytes: Buffer): SelectionAnswer[] {
   return answers;
 }
 
+/** Answers computed in place so far. */
+const inPlace = () => waysOf(threadReport(server.context)).inPlace;
+
 /** A client that reads nothing until it is let; `requests` are pipelined. */
 function slowReader(requests: number) {
   const { hostname, port } = new URL(server.url);
@@ -45,18 +50,18 @@ function slowReader(requests: number) {
 
 test('answers that wait for slow readers stay whole while thousands of others are served', async () => {
   const perReader = 400;
-  const { buffers, counters } = server.context;
+  const { departures } = server.context;
   // The data listener pauses to be asked when what waits is large, so not all of these are computed at once.
   const readers = Array.from({ length: 12 }, () => slowReader(perReader));
   for (const { socket } of readers) socket.pause();
-  await until('answers wait', () => buffers.waitingBytes > 0);
-  const before = counters.ways().inPlace;
+  await until('answers wait', () => departures.waitingBytes > 0);
+  const before = inPlace();
   for (let i = 0; i < 1_500; i++) {
     const answer = await server.call('/v1/selection?count=110');
     expect(answer.status).toBe(200);
   }
-  expect(counters.ways().inPlace).toBeGreaterThanOrEqual(before + 1_500);
-  expect(buffers.waitingBytes).toBeGreaterThan(0);
+  expect(inPlace()).toBeGreaterThanOrEqual(before + 1_500);
+  expect(departures.waitingBytes).toBeGreaterThan(0);
   for (const { socket } of readers) socket.resume();
   const seen = new Set<string>();
   for (const { socket, bytes } of readers) {
@@ -70,7 +75,7 @@ test('answers that wait for slow readers stay whole while thousands of others ar
   }
   // Two equal answers would be one buffer sent twice.
   expect(seen.size).toBe(readers.length * perReader);
-  await until('nothing waits any more', () => buffers.waitingBytes === 0);
+  await until('nothing waits any more', () => departures.waitingBytes === 0);
 });
 
 function countAnswers(bytes: Buffer): number {
@@ -86,17 +91,17 @@ function countAnswers(bytes: Buffer): number {
 test('buffers of connections that break off are taken back', async () => {
   const readers = Array.from({ length: 8 }, () => slowReader(300));
   for (const { socket } of readers) socket.pause();
-  await until('answers wait', () => server.context.buffers.waitingBytes > 0);
+  await until('answers wait', () => server.context.departures.waitingBytes > 0);
   for (const { socket } of readers) socket.destroy();
-  await until('nothing waits any more', () => server.context.buffers.waitingBytes === 0);
+  await until('nothing waits any more', () => server.context.departures.waitingBytes === 0);
 });
 
 test('take refuses beyond its limit and gives buffers of the asked size', () => {
-  const buffers = new AnswerBuffers(100_000);
-  expect(buffers.take(1)).toHaveLength(32_768);
-  expect(buffers.take(32_769)).toHaveLength(65_536);
+  const buffers = new AnswerBuffers(100_000, new Departures());
+  expect(buffers.take(1).body).toHaveLength(32_768);
+  expect(buffers.take(32_769).body).toHaveLength(65_536);
   expect(() => buffers.take(100_001)).toThrow(/slow readers/);
   const buffer = buffers.take(10);
-  buffers.giveBack(buffer);
+  buffer.giveBack();
   expect(buffers.take(20)).toBe(buffer);
 });

@@ -171,18 +171,66 @@ describe('inspect', () => {
     });
     const text = await run('inspect nodes.snapshot');
     expect(text.stdout).toMatch(/✓ matches the content/);
-    expect(text.stdout).toMatch(/^id +\d+ +16000 +32$/m);
+    expect(text.stdout).toMatch(/^row +\d+ +32000 +64$/m);
   });
 });
 
 describe('bench', () => {
-  test('measures the given source and says on what machine', async () => {
-    const { code, stdout } = await run('bench --source nodes.csv --count 20 --seconds 0.05 --json');
-    expect(code).toBe(0);
-    const report = JSON.parse(stdout) as { results: { name: string; p50_us: number }[] };
-    expect(report).toHaveProperty('environment.node');
-    expect(report.results.length).toBeGreaterThan(4);
-    for (const { p50_us } of report.results) expect(p50_us).toBeGreaterThanOrEqual(0);
+  interface Report {
+    readonly environment: Readonly<Record<string, string | number>>;
+    readonly results: readonly Readonly<Record<string, string | number>>[];
+  }
+  const json = async (line: string) => JSON.parse((await run(`${line} --json`)).stdout) as Report;
+
+  test('measures every form of an answer beside a floor, and says of what and on what machine', async () => {
+    const { environment, results } = await json('bench --source nodes.csv --count 20 --seconds 0.05');
+    expect(environment).toMatchObject({
+      node: `Node ${process.version}`,
+      generation: 1,
+      nodes: 500,
+      vetted: 400,
+      new: 100,
+      networks: 400,
+      placement: 'default',
+      count: 20,
+      found: 20,
+    });
+    expect(environment.source).toContain('nodes.csv');
+    const names = results.map(({ name }) => name);
+    const forms = ['select', 'select, every node read', 'records', 'JSON', 'MessagePack'];
+    expect(names).toEqual(['floor: an empty call', ...forms]);
+    for (const { name, p50_us, p99_us, per_second, samples } of results) {
+      expect(p50_us, String(name)).toBeGreaterThanOrEqual(0);
+      expect(p99_us, String(name)).toBeGreaterThanOrEqual(Number(p50_us));
+      expect(per_second, String(name)).toBeGreaterThan(0);
+      expect(samples, String(name)).toBeGreaterThan(0);
+    }
+    const bytes = Object.fromEntries(results.map(result => [result.name, Number(result.bytes)]));
+    expect(bytes.records).toBe(20 * 52);
+    expect(bytes.JSON).toBeGreaterThan(bytes.MessagePack!);
+    expect(bytes.MessagePack).toBeGreaterThan(20 * 40);
+  });
+
+  test('prints a table for people', async () => {
+    const { code, stdout, stderr } = await run('bench --source nodes.csv --count 20 --seconds 0.05');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(/^nodes +500: 400 vetted, 100 new, in 400 networks$/m);
+    expect(stdout).toMatch(/^generation +1, [\d,]+ bytes, loaded in \d/m);
+    expect(stdout).toMatch(/^one call +p50 µs +mean µs +p99 µs +calls a second +bytes$/m);
+    expect(stdout).toMatch(/^MessagePack( +[\d.]+){5}$/m);
+  });
+
+  test('takes a placement of the configuration, and says when there are too few nodes', async () => {
+    const placements = { few: { newFraction: 0, filter: { countries: ['DE'] } } };
+    await folder.file('bench.json', JSON.stringify({ source: 'nodes.csv', placements }));
+    const line = 'bench --config bench.json --seconds 0.05 --count 900 --placement';
+    const { environment } = await json(`${line} few`);
+    expect(environment).toMatchObject({ placement: 'few', count: 900 });
+    expect(environment.found).toBeLessThan(500);
+    expect((await run(`${line} few`)).stdout).toMatch(/; only \d+ are to be had$/m);
+    const unknown = await run(`${line} none-such`);
+    expect(unknown.code).toBe(2);
+    expect(unknown.stderr).toMatch(/there is no placement "none-such"; known: default, few/);
   });
 });
 

@@ -2,6 +2,8 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { shownConfig } from '../../src/server/config/documentation.ts';
+import { machineDefaults } from '../../src/server/config/machine.ts';
+import { sharedOptions } from '../../src/server/config/options.ts';
 import {
   CONFIG_KEY_NAMES,
   type ConfigKeyName,
@@ -134,7 +136,7 @@ describe('refusals', () => {
     });
     expect(text.split('\n')).toEqual([
       'file: port: "80" is not accepted: expected an integer from 0 to 65535',
-      'file: serveFrom: "heap" is not accepted: expected one of "in-place", "pool"',
+      'file: serveFrom: "heap" is not accepted: expected one of "auto", "prepared", "in-place", "pool"',
       'file: refresh.jitterRatio: 2 is not accepted: expected a number from 0 to 1',
       expect.stringMatching(/^file: guard\.allowRanges: "loopback" is not accepted: expected names out of /),
       'environment: SORTITION_ADMIN_PORT: "65536" is not accepted: expected an integer from 0 to 65535',
@@ -157,7 +159,11 @@ describe('refusals', () => {
 
   test.each<[string, Faces, string]>([
     ['headers slower than requests', { flags: { 'http.headersTimeoutMs': '9000' } }, 'http.headersTimeoutMs'],
-    ['too few seats', { flags: { 'capacity.readers': '2' } }, 'capacity.readers'],
+    [
+      'too little memory for the rings of all threads',
+      { flags: { httpThreads: '8', 'prepared.bytesMax': '9000000' } },
+      'prepared.bytesMax: is below 4194304 for each of the 8 HTTP threads',
+    ],
     ['an open admin listener', { flags: { 'admin.host': '0.0.0.0' } }, 'admin.token: missing'],
     ['a short token', { environment: { SORTITION_ADMIN_TOKEN: 'short' } }, 'SORTITION_ADMIN_TOKEN'],
     ['a wrong placement', { file: { placements: { a: { newFraktion: 1 } } } }, 'placements.a'],
@@ -274,5 +280,47 @@ describe('generated configurations', () => {
       }),
       settings,
     );
+  });
+});
+
+describe('what the machine decides', () => {
+  test.each([
+    [1, { poolThreads: 1, httpThreads: 1, serveFrom: 'in-place' }],
+    [2, { poolThreads: 1, httpThreads: 1, serveFrom: 'prepared' }],
+    [3, { poolThreads: 1, httpThreads: 2, serveFrom: 'prepared' }],
+    [4, { poolThreads: 1, httpThreads: 3, serveFrom: 'prepared' }],
+    [8, { poolThreads: 2, httpThreads: 6, serveFrom: 'prepared' }],
+    [16, { poolThreads: 4, httpThreads: 8, serveFrom: 'prepared' }],
+    [128, { poolThreads: 4, httpThreads: 8, serveFrom: 'prepared' }],
+  ])('on %i cores', (cores, expected) => {
+    expect(machineDefaults(cores)).toEqual(expected);
+  });
+
+  test('is settled when the server starts, and numbers are taken as they are', async () => {
+    const auto = (await load({})).server;
+    expect(auto).toMatchObject({ httpThreads: expect.any(Number), httpThreadsGiven: false });
+    expect(['prepared', 'in-place']).toContain(auto.serveFrom);
+    const given = (await load({ flags: { httpThreads: '3', serveFrom: 'pool' } })).server;
+    expect(given).toMatchObject({ httpThreads: 3, httpThreadsGiven: true, serveFrom: 'pool' });
+    expect(await problems({ flags: { httpThreads: 'many' } })).toContain(
+      'expected auto, or an integer from 1 to 64',
+    );
+    expect(await problems({ file: { httpThreads: 0 } })).toContain(
+      'expected auto, or an integer from 1 to 64',
+    );
+  });
+
+  test('never leaves a thread of the server without a seat', async () => {
+    const flags = { httpThreads: '12', 'workerPool.threads': '20', 'prepared.bytesMax': '100000000' };
+    expect((await load({ flags })).cache.capacity?.readers).toBe(34);
+    expect((await load({ flags: { 'capacity.readers': '50' } })).cache.capacity?.readers).toBe(50);
+  });
+
+  test('divides limits among the threads, so that all together keep them', async () => {
+    const { server } = await load({ flags: { 'http.connectionsMax': '10', 'workerPool.waitingMax': '1' } });
+    const shared = sharedOptions(server, 4);
+    expect(shared.http.connectionsMax).toBe(3);
+    expect(shared.workerPool.waitingMax).toBe(1);
+    expect(shared.http.answerBytesMax).toBe(server.http.answerBytesMax / 4);
   });
 });

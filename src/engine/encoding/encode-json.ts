@@ -1,7 +1,7 @@
 /**
  * A selection as JSON:
- * `{"generation":7,"ageMs":1234,"nodes":[{"id":"…","ip":"…","port":28967,"pool":"vetted"},…]}`. Plain twin of
- * native-layout/kernel/encode-json.ts.
+ * `{"generation":7,"ageMs":1234,"nodes":[{"id":"…","ip":"…","port":28967,"pool":"vetted"},…]}`.
+ * Plain twin of native-layout/kernel/encode-json.ts.
  */
 import { JSON_TEXT } from '../../../native-layout/answer-text.ts';
 import {
@@ -25,8 +25,8 @@ export function jsonBytesMax(count: number): number {
 }
 
 /**
- * Writes the answer to `target` and returns its length in bytes; `target` has at least `jsonBytesMax(count)` of
- * them. Rows of `rows` below `count` are rows of `snapshot`.
+ * Writes the answer to `target` and returns its length in bytes; `target` has at least `jsonBytesMax(count)`
+ * of them. Rows of `rows` below `count` are rows of `snapshot`.
  */
 export function encodeJson(
   snapshot: Snapshot,

@@ -1,16 +1,16 @@
 /**
- * Where everything of the prepared answers lies: rings of slots, each slot one finished answer that waits to be
- * sent. Two blocks of shared memory: the words that change hands, by `ring.ts` alone, and the bytes of the
+ * Where everything of the prepared answers lies: rings of slots, each slot one finished answer that waits to
+ * be sent. Two blocks of shared memory: the words that change hands, by `ring.ts` alone, and the bytes of the
  * answers.
  *
  *   words, Int32, a pair of cache lines each:
  *   line 0      MAGIC · VERSION · RINGS · SLOTS · SLOT_BYTES     written once before the block is shared
- *   line 1      REVOCATIONS     writer: whoever revokes nodes    counts revocations; an answer older than the
- *                                                                newest may name a revoked node
- *   line 2      CALLS           writer: who wants a worker       counts how often fillers were asked to come away
+ *   line 1      REVOCATIONS     writer: whoever revokes nodes    counts revocations; an answer older than
+ *                                                                the newest may name a revoked node
+ *   line 2      CALLS           writer: who wants a worker       counts how often fillers were called away
  *   then for each ring
- *   1 line      TENANCY · HINT  writer: the ring's owner         number of the request that the ring is for; slot
- *                                                                where the owner last found nothing
+ *   1 line      TENANCY · HINT  writer: the ring's owner         number of the request that the ring is for;
+ *                                                                slot where the owner last found nothing
  *   SLOTS lines STATE · GENERATION · SEEN · TENANCY · START · END
  *               STATE           writer: see `ring.ts`            free, filling, ready or taken, and by whom
  *               the others      writer: who fills the slot       what is in it, and where it begins and ends

@@ -1,11 +1,11 @@
 // @hotpath
 /**
- * Rings of prepared answers: how selection workers hand finished answers to HTTP threads, and nobody waits. The
- * only file that touches `Atomics` on the words of a ring. Runs on every thread: `Filler` on selection workers,
- * `Taker` on HTTP threads, `reapSlots` on the thread that started the others.
+ * Rings of prepared answers: how selection workers hand finished answers to HTTP threads, and nobody waits.
+ * The only file that touches `Atomics` on the words of a ring. Runs on every thread: `Filler` on selection
+ * workers, `Taker` on HTTP threads, `reapSlots` on the thread that started the others.
  *
- * **Protocol.** A slot belongs to whoever has exchanged its state: free → filling (a filler) → ready → taken (a
- * taker) → free. Nobody but the owner touches its bytes and its other words.
+ * **Protocol.** A slot belongs to whoever has exchanged its state: free → filling (a filler) → ready → taken
+ * (a taker) → free. Nobody but the owner touches its bytes and its other words.
  *
  *   from      to        by                         operation
  *   free      filling   any filler                 exchange: two fillers may want it
@@ -16,17 +16,18 @@
  *   taken     free      its taker                  store, when the last byte has left (I6)
  *   filling, taken → free   `reapSlots`            exchange, after the owner's thread has ended
  *
- * **Orderings.** All words are accessed by sequentially consistent atomics. A filler's store of `ready` puts its
- * plain writes before the reads of the taker whose exchange finds it; a taker's store of `free` puts its reads
- * (and those of the system: the write to the socket is done) before the writes of the next filler. So no plain
- * access to a slot ever races.
+ * **Orderings.** All words are accessed by sequentially consistent atomics. A filler's store of `ready` puts
+ * its plain writes before the reads of the taker whose exchange finds it; a taker's store of `free` puts its
+ * reads (and those of the system: the write to the socket is done) before the writes of the next filler. So
+ * no plain access to a slot ever races.
  *
- * **What an answer may still be used for** is judged after it is taken, by whom it was taken: its generation is
- * that of the snapshot that is current, nothing has been revoked since before it was computed (the filler reads
- * REVOCATIONS first, the revoker counts after its revocation can be seen), and it was made for the tenant.
+ * **What an answer may still be used for** is judged after it is taken, by whom it was taken: its generation
+ * is that of the snapshot that is current, nothing has been revoked since before it was computed (the filler
+ * reads REVOCATIONS first, the revoker counts after its revocation can be seen), and it was made for the
+ * tenant.
  *
- * **Idle.** Takers never sleep. A filler that finds every ring full sleeps for a moment and looks again: it is not
- * woken by takers, because waking a thread costs the one that wakes more than an answer does.
+ * **Idle.** Takers never sleep. A filler that finds every ring full sleeps for a moment and looks again: it
+ * is not woken by takers, because waking a thread costs the one that wakes more than an answer does.
  *
  * **Death.** A thread can end between any two operations. A slot that it owned says so in its state, and is
  * freed after its `exit` event. Nothing else of a ring is owned: there is no count and no queue that could be
@@ -254,7 +255,9 @@ export class Taker {
     return this.#tenancy;
   }
 
-  /** Gives the ring to another tenant: answers of the one before are never taken again. The ring's owner only. */
+  /**
+   * Gives the ring to another tenant: answers of the one before are never taken again. The ring's owner only.
+   */
   adopt(): number {
     const word = tenancyWord(this.#shape, this.#ring);
     // One living owner: nobody else stores it. Never an old number, also after an owner that died.
@@ -269,8 +272,9 @@ export class Taker {
   }
 
   /**
-   * A slot whose answer is of `generation` and as good as one computed now; it is the caller's until `release`.
-   * Or NO_ANSWER. `generation` is asked for after the answer is taken, so that no newer one can be missed.
+   * A slot whose answer is of `generation` and as good as one computed now; it is the caller's until
+   * `release`. Or NO_ANSWER. `generation` is asked for after the answer is taken, so that no newer one can be
+   * missed.
    */
   take(generation: () => number): number {
     const { slots } = this.#shape;
@@ -340,8 +344,8 @@ export class Taker {
   }
 
   /**
-   * Nothing was found. The cursor stays at the first slot that can be filled, because fillers begin there; slots
-   * that slow connections hold are left behind.
+   * Nothing was found. The cursor stays at the first slot that can be filled, because fillers begin there;
+   * slots that slow connections hold are left behind.
    */
   #skipTaken(): void {
     const { slots } = this.#shape;
@@ -354,8 +358,8 @@ export class Taker {
 }
 
 /**
- * Frees the slots of a thread that has ended. Call it only after the thread's `exit` event: a slot taken from a
- * living thread would be filled while its bytes are read. Returns the number of slots freed.
+ * Frees the slots of a thread that has ended. Call it only after the thread's `exit` event: a slot taken from
+ * a living thread would be filled while its bytes are read. Returns the number of slots freed.
  */
 export function reapSlots(words: ControlWords, shape: RingShape, threadId: number): number {
   let reaped = 0;

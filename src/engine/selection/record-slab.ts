@@ -6,23 +6,25 @@
 
 /** Below glibc's mmap threshold, so that freed pieces are used again without new page faults. */
 const SLAB_BYTES = 64 * 1024;
-/** What is smaller gets memory of its own: a few picks that are kept must not keep a whole piece. */
-const SHARED_BYTES_MIN = 2 * 1024;
+/**
+ * What is smaller comes from Node's own pieces of 8 KiB: a few picks that are kept must not keep a large one.
+ */
+const LARGE_PIECE_BYTES_MIN = 2 * 1024;
 
 export class RecordSlab {
-  /** Where the bytes of the last `take` are. */
-  memory = freshMemory(SLAB_BYTES);
+  /** Where the bytes of the last `take` are. Not zeroed: what is given out is written before it is read. */
+  memory = Buffer.allocUnsafeSlow(SLAB_BYTES);
   #shared = this.memory;
   #next = 0;
 
   /** The first of `bytes` bytes in `memory` that nobody else has; their content is whatever was there. */
   take(bytes: number): number {
-    if (bytes < SHARED_BYTES_MIN || bytes > SLAB_BYTES) {
-      this.memory = freshMemory(bytes);
+    if (bytes < LARGE_PIECE_BYTES_MIN || bytes > SLAB_BYTES) {
+      this.memory = Buffer.allocUnsafe(bytes);
       return 0;
     }
     if (this.#next + bytes > SLAB_BYTES) {
-      this.#shared = freshMemory(SLAB_BYTES);
+      this.#shared = Buffer.allocUnsafeSlow(SLAB_BYTES);
       this.#next = 0;
     }
     const start = this.#next;
@@ -30,9 +32,4 @@ export class RecordSlab {
     this.memory = this.#shared;
     return start;
   }
-}
-
-/** Not zeroed: every byte that is given out is written before it is read. */
-function freshMemory(bytes: number): Buffer<ArrayBuffer> {
-  return Buffer.allocUnsafeSlow(bytes);
 }

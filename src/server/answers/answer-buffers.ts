@@ -1,94 +1,59 @@
 /**
  * Private buffers that answers are encoded into, used again and again: fresh memory for each answer costs
- * more than the selection itself. HTTP thread only. Invariant I6: a buffer comes back only when the bytes in
- * it have left for good.
+ * more than the selection itself. HTTP threads only.
  */
-import type { ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
 import { CacheError } from '../../engine/errors.ts';
+import { HEAD_ROOM_BYTES } from './answer-sender.ts';
+import type { Departures, Lent } from './departures.ts';
 
 /** Sizes are powers of two, so that a few lists hold all; the smallest takes 110 nodes as JSON. */
 const SIZE_MIN_BITS = 15;
 /** Free buffers that are kept of each size: more than one is in use only while readers are slow. */
 const FREE_MAX = 64;
 
+/** Room for one answer: its head, and its body from HEAD_ROOM_BYTES on. */
+export interface AnswerBuffer extends Lent {
+  readonly bytes: Buffer;
+  /** The part for the body. */
+  readonly body: Uint8Array;
+}
+
 export class AnswerBuffers {
-  readonly #free: Buffer[][] = [];
+  readonly #free: AnswerBuffer[][] = [];
   readonly #bytesMax: number;
-  #waitingBytes = 0;
-  /**
-   * Answers under way, by connection: one that waits behind another hears nothing when its connection ends.
-   */
-  readonly #underWay = new WeakMap<Socket, Map<ServerResponse, Buffer>>();
+  readonly #departures: Departures;
 
   /** `bytesMax`: bytes that may wait for slow readers at once. */
-  constructor(bytesMax: number) {
+  constructor(bytesMax: number, departures: Departures) {
     this.#bytesMax = bytesMax;
-  }
-
-  /** Bytes of buffers whose answers have not been taken by the system yet. */
-  get waitingBytes(): number {
-    return this.#waitingBytes;
+    this.#departures = departures;
   }
 
   /**
-   * A buffer of at least `bytes`, with anything in it. Throws OVERLOADED while too much waits for slow
-   * readers.
+   * A buffer for a body of at least `bytes`, with anything in it. Throws OVERLOADED while too much waits for
+   * slow readers.
    */
-  take(bytes: number): Buffer {
-    if (this.#waitingBytes + bytes > this.#bytesMax) {
-      throw new CacheError('OVERLOADED', `${this.#waitingBytes} bytes of answers wait for slow readers`);
+  take(bytes: number): AnswerBuffer {
+    const { waitingBytes } = this.#departures;
+    if (waitingBytes + bytes > this.#bytesMax) {
+      throw new CacheError('OVERLOADED', `${waitingBytes} bytes of answers wait for slow readers`);
     }
-    const bits = sizeBits(bytes);
-    return this.#free[bits]?.pop() ?? Buffer.allocUnsafeSlow(2 ** bits);
-  }
-
-  /** Takes back a buffer of which nothing is on its way. */
-  giveBack(buffer: Buffer): void {
-    const bits = sizeBits(buffer.length);
+    const bits = Math.max(SIZE_MIN_BITS, 32 - Math.clz32(bytes - 1));
     this.#free[bits] ??= [];
     const free = this.#free[bits];
-    if (free.length < FREE_MAX) free.push(buffer);
-  }
-
-  /** Ends the answer with the first `bytes` of `buffer`, and takes it back when they have left. */
-  end(raw: ServerResponse, buffer: Buffer, bytes: number): void {
-    raw.end(buffer.subarray(0, bytes));
-    // Nothing waits: the system has taken all bytes during `end` (always, unless the reader is slow or
-    // pipelines).
-    if (raw.writableLength === 0) {
-      this.giveBack(buffer);
-      return;
-    }
-    this.#waitingBytes += buffer.length;
-    this.#underWayOn(raw.req.socket).set(raw, buffer);
-    // `close` comes after the last byte was taken, or when the connection is gone and nothing will be read
-    // any more.
-    raw.once('close', () => this.#release(raw.req.socket, raw));
-  }
-
-  #underWayOn(socket: Socket): Map<ServerResponse, Buffer> {
-    let answers = this.#underWay.get(socket);
-    if (answers === undefined) {
-      answers = new Map();
-      this.#underWay.set(socket, answers);
-      socket.once('close', () => {
-        for (const raw of this.#underWayOn(socket).keys()) this.#release(socket, raw);
-      });
-    }
-    return answers;
-  }
-
-  #release(socket: Socket, raw: ServerResponse): void {
-    const answers = this.#underWayOn(socket);
-    const buffer = answers.get(raw);
-    if (buffer === undefined) return;
-    answers.delete(raw);
-    this.#waitingBytes -= buffer.length;
-    this.giveBack(buffer);
+    return free.pop() ?? newBuffer(bits, free);
   }
 }
 
-function sizeBits(bytes: number): number {
-  return Math.max(SIZE_MIN_BITS, 32 - Math.clz32(bytes - 1));
+function newBuffer(bits: number, free: AnswerBuffer[]): AnswerBuffer {
+  const bytes = Buffer.allocUnsafeSlow(HEAD_ROOM_BYTES + 2 ** bits);
+  const buffer: AnswerBuffer = {
+    bytes,
+    body: bytes.subarray(HEAD_ROOM_BYTES),
+    heldBytes: 2 ** bits,
+    giveBack: () => {
+      if (free.length < FREE_MAX) free.push(buffer);
+    },
+  };
+  return buffer;
 }

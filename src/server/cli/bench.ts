@@ -3,11 +3,12 @@ import type { Command } from 'commander';
 import { type BenchReport, runBench } from '../bench.ts';
 import { addConfigFlags, commandConfig, isServerKey } from './config-flags.ts';
 import { EXIT_USAGE, ExitError } from './exit.ts';
-import { printJson, printLine, table } from './output.ts';
+import { count, duration, pairs, printJson, printLine, table } from './output.ts';
 
 interface Flags {
   readonly count: string;
   readonly seconds: string;
+  readonly placement?: string;
   readonly json?: boolean;
 }
 
@@ -18,16 +19,24 @@ export function addBench(program: Command): void {
     .command('bench')
     .description('Measure selections on this machine, on your own source.')
     .option('-n, --count <number>', 'Nodes of a selection.', '110')
+    .option('--placement <name>', 'Named placement.')
     .option('--seconds <number>', 'Time to spend on each measurement.', '1')
     .option('--json', 'Print the figures as JSON.');
   addConfigFlags(command, name => !isServerKey(name));
   command
-    .addHelpText('after', '\nExample:\n  sortition bench --source nodes.csv --count 110')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  sortition bench --source nodes.csv
+  sortition bench --config sortition.json --count 10 --placement eu --json`,
+    )
     .action(async (flags: Flags) => {
       const config = commandConfig(command);
       const report = await runBench(config, {
         count: wholeNumber('--count', flags.count, config.values['limits.countMax']),
         seconds: seconds(flags.seconds),
+        ...(flags.placement === undefined ? {} : { placement: flags.placement }),
       });
       if (flags.json === true) printJson(report);
       else printReport(report);
@@ -47,14 +56,31 @@ function seconds(text: string): number {
 }
 
 function printReport({ environment, results }: BenchReport): void {
-  printLine(Object.values(environment).join(' · '));
+  const { version, node, machine, source, generation, placement, found } = environment;
+  const pools = `${count(environment.vetted)} vetted, ${count(environment.new)} new`;
+  const snapshot = `${count(environment.snapshotBytes)} bytes, loaded in ${duration(environment.loadMs)}`;
+  const asked = `${environment.count} nodes by placement "${placement}"`;
+  const lines: [string, string][] = [
+    ['on', `${version}, ${node}, ${machine}`],
+    ['source', source],
+    ['nodes', `${count(environment.nodes)}: ${pools}, in ${count(environment.networks)} networks`],
+    ['generation', `${generation}, ${snapshot}`],
+    ['selection', found < environment.count ? `${asked}; only ${found} are to be had` : asked],
+  ];
+  for (const line of pairs(lines)) printLine(line);
   printLine();
-  const rows = results.map(result => [
-    result.name,
-    result.p50_us,
-    result.mean_us,
-    result.p99_us,
-    result.per_second,
+  const rows = results.map(({ name, p50_us, mean_us, p99_us, per_second, bytes }) => [
+    name,
+    p50_us,
+    mean_us,
+    p99_us,
+    per_second,
+    bytes ?? '',
   ]);
-  for (const line of table(['what', 'p50 µs', 'mean µs', 'p99 µs', 'a second'], rows)) printLine(line);
+  const head = ['one call', 'p50 µs', 'mean µs', 'p99 µs', 'calls a second', 'bytes'];
+  for (const line of table(head, rows)) printLine(line);
+  printLine();
+  printLine(
+    'One thread that does nothing else; each call timed by itself, the clock included: see the floor.',
+  );
 }

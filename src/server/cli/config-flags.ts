@@ -29,7 +29,9 @@ export function addConfigFlags(
 
 /** Keys that only a listening server uses. */
 export function isServerKey(name: ConfigKeyName): boolean {
-  return /^(host|port|admin|serveFrom|inPlaceLimitMicros|workerPool|http|shutdown|log)\b/.test(name);
+  const own =
+    /^(host|port|admin|httpThreads|serveFrom|prepared|inPlaceLimitMicros|workerPool|http|shutdown|log)\b/;
+  return own.test(name);
 }
 
 function keyOption(name: ConfigKeyName): Option {

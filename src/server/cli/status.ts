@@ -1,7 +1,7 @@
 /** `sortition status`: what a running server says about itself, once or again and again. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
-import type { ServerStatus } from '../routes/status.ts';
+import type { ServerStatus } from '../server-status.ts';
 import { EXIT_FAILURE, ExitError } from './exit.ts';
 import { count, duration, pairs, printJson, printLine, tally } from './output.ts';
 import { ask, DEFAULT_URL } from './remote.ts';
@@ -51,7 +51,7 @@ async function serverStatus(url: string): Promise<ServerStatus> {
 }
 
 function printStatus(status: ServerStatus): void {
-  const { loader, nodes, ways, workerPool } = status;
+  const { loader, nodes, ways, workerPool, httpThreads } = status;
   const { lastLoad, lastError, nextLoadInMs, refreshes } = loader;
   const lines: (readonly [string, string])[] = [
     [
@@ -83,7 +83,15 @@ function printStatus(status: ServerStatus): void {
   if (lastError !== undefined) {
     lines.push(['last error', `${lastError.code}: ${lastError.message} (${lastError.consecutive} in a row)`]);
   }
-  lines.push(['answers', `${count(ways.inPlace)} in place, ${count(ways.pool)} by the worker pool`]);
+  const { prepared, inPlace, pool } = ways;
+  lines.push([
+    'answers',
+    `${count(prepared)} prepared, ${count(inPlace)} in place, ${count(pool)} by the worker pool`,
+  ]);
+  lines.push([
+    'HTTP threads',
+    httpThreads.map(thread => `${count(thread.connections)} connections`).join(', '),
+  ]);
   const threads = `${workerPool.threads} ${workerPool.threads === 1 ? 'thread' : 'threads'}`;
   lines.push(['worker pool', `${threads}, ${workerPool.queued} queued, ${workerPool.lost} lost`]);
   lines.push(['up', `${duration(status.uptimeMs)}, version ${status.version}, Node ${status.node}`]);

@@ -54,6 +54,8 @@ const GROUPS: Readonly<Record<string, string>> = {
   workerPool: 'Where selections run',
   serveFrom: 'Where selections run',
   inPlaceLimitMicros: 'Where selections run',
+  prepared: 'Where selections run',
+  httpThreads: 'Where selections run',
   http: 'HTTP limits and timeouts',
   shutdown: 'Shutdown',
   log: 'Logs',

@@ -88,6 +88,25 @@ export function integer<T extends number | undefined = number>(
   return { ...base('integer', accepts, options), parse, check };
 }
 
+/** A whole number, or `auto`: what the machine suggests. */
+export function integerOrAuto(options: Omit<NumberOptions<number>, 'default'>): ConfigKey<number | 'auto'> {
+  const whole = integer({ ...options, default: options.min });
+  const accepts = `auto, or ${whole.accepts}`;
+  const reading = (read: () => number): number => {
+    try {
+      return read();
+    } catch (error) {
+      if (error instanceof WrongValue) throw new WrongValue(accepts);
+      throw error;
+    }
+  };
+  return {
+    ...base('integer', accepts, { ...options, default: 'auto' as const }),
+    parse: value => (value === 'auto' ? value : reading(() => whole.parse(value))),
+    check: value => (value === 'auto' ? value : reading(() => whole.check(value))),
+  };
+}
+
 export function number<T extends number | undefined = number>(
   options: NumberOptions<NoInfer<T>>,
 ): ConfigKey<T> {

@@ -2,6 +2,7 @@
 import type { CacheOptions } from '../../workers/cache-options.ts';
 import { parseSourceText, type SourceOptions } from '../../workers/source/open-source.ts';
 import type { PostgresSourceOptions, PostgresThresholds } from '../../workers/source/postgres/options.ts';
+import { AUTO_HTTP_THREADS, AUTO_SERVE_FROM } from './machine.ts';
 import type { ConfigValues } from './table.ts';
 
 export interface HttpOptions {
@@ -47,7 +48,13 @@ export interface ServerOptions {
   readonly host: string;
   readonly port: number;
   readonly admin: AdminOptions;
-  readonly serveFrom: 'in-place' | 'pool';
+  /** Threads that serve, the main one among them; `auto` has been settled by the machine. */
+  readonly httpThreads: number;
+  /** True when the number was asked for, false when the machine suggested it. */
+  readonly httpThreadsGiven: boolean;
+  /** `auto` has been settled by the machine. */
+  readonly serveFrom: 'prepared' | 'in-place' | 'pool';
+  readonly preparedBytesMax: number;
   readonly inPlaceLimitMicros: number;
   readonly workerPool: {
     readonly threads: number;
@@ -72,7 +79,10 @@ export function serverOptions(values: ConfigValues): ServerOptions {
       failedLoginsMax: values['admin.failedLoginsMax'],
       refreshTimeoutMs: values['refresh.timeoutMs'],
     },
-    serveFrom: values.serveFrom,
+    httpThreads: values.httpThreads === 'auto' ? AUTO_HTTP_THREADS : values.httpThreads,
+    httpThreadsGiven: values.httpThreads !== 'auto',
+    serveFrom: values.serveFrom === 'auto' ? AUTO_SERVE_FROM : values.serveFrom,
+    preparedBytesMax: values['prepared.bytesMax'],
     inPlaceLimitMicros: values.inPlaceLimitMicros,
     workerPool: {
       threads: values['workerPool.threads'],
@@ -116,6 +126,30 @@ function httpOptions(values: ConfigValues): HttpOptions {
   };
 }
 
+/** Seats of the server's own threads, and one to spare for each kind while one of them is being replaced. */
+export function readersNeeded(values: ConfigValues): number {
+  const httpThreads = values.httpThreads === 'auto' ? AUTO_HTTP_THREADS : values.httpThreads;
+  return httpThreads + values['workerPool.threads'] + SPARE_READERS;
+}
+
+const SPARE_READERS = 2;
+
+/** The limits that one of `threads` HTTP threads keeps: its share of those of the whole server. */
+export function sharedOptions(options: ServerOptions, threads: number): ServerOptions {
+  const { http, workerPool } = options;
+  const share = (limit: number) => Math.max(1, Math.ceil(limit / threads));
+  return {
+    ...options,
+    workerPool: { ...workerPool, waitingMax: share(workerPool.waitingMax) },
+    http: {
+      ...http,
+      connectionsMax: share(http.connectionsMax),
+      connectionsPerAddressMax: share(http.connectionsPerAddressMax),
+      answerBytesMax: share(http.answerBytesMax),
+    },
+  };
+}
+
 /** `location` has been settled: it is never absent here. */
 export function cacheOptions(values: ConfigValues, location: string): CacheOptions {
   return {
@@ -127,7 +161,10 @@ export function cacheOptions(values: ConfigValues, location: string): CacheOptio
       backoffFirstMs: values['refresh.backoffFirstMs'],
       backoffLongestMs: values['refresh.backoffLongestMs'],
     },
-    capacity: { nodes: values['capacity.nodes'], readers: values['capacity.readers'] },
+    capacity: {
+      nodes: values['capacity.nodes'],
+      readers: Math.max(values['capacity.readers'], readersNeeded(values)),
+    },
     guard: {
       rejectRatioMax: values['guard.rejectRatioMax'],
       dropRatioMax: values['guard.dropRatioMax'],

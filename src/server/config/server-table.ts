@@ -2,16 +2,11 @@
  * The keys of the HTTP server: listeners, limits, timeouts, shutdown. Limits as in the reliability paper,
  * section 4.3.
  */
-import { availableParallelism } from 'node:os';
-import { choice, integer, text } from './key.ts';
+import { choice, integer, integerOrAuto, text } from './key.ts';
+import { AUTO_POOL_THREADS } from './machine.ts';
 
 const MIB = 1_048_576;
 const MINUTE_MS = 60_000;
-
-/**
- * The loader and the HTTP thread want a core each; more selection workers than four have not been of use yet.
- */
-const POOL_THREADS = Math.max(1, Math.min(4, availableParallelism() - 1));
 
 const LISTENER_KEYS = {
   host: text({
@@ -59,10 +54,31 @@ const LISTENER_KEYS = {
 };
 
 const SELECTION_KEYS = {
+  httpThreads: integerOrAuto({
+    min: 1,
+    max: 64,
+    unit: 'threads',
+    description:
+      'Threads that serve HTTP on the one port, over one copy of the cache; each takes a reader seat. ' +
+      '`auto`: the cores that the worker pool leaves, 8 at the most, where the system lets several ' +
+      'threads share a port (Linux); else one. Limits of connections and of waiting answers are divided ' +
+      'among them.',
+  }),
   serveFrom: choice({
-    default: 'in-place',
-    choices: ['in-place', 'pool'],
-    description: 'Where ordinary selections are computed: on the HTTP thread, or by the worker pool.',
+    default: 'auto',
+    choices: ['auto', 'prepared', 'in-place', 'pool'],
+    description:
+      'Where ordinary selections are computed: ahead of time by the worker pool for the requests that are ' +
+      'asked for most, else on the HTTP thread (`prepared`); always on the HTTP thread; or always by the ' +
+      'pool. `auto` is `prepared` where there are two cores or more, else `in-place`.',
+  }),
+  'prepared.bytesMax': integer({
+    default: 64 * MIB,
+    min: 8 * MIB,
+    max: 4_096 * MIB,
+    unit: 'bytes',
+    description:
+      'Memory for prepared answers, over all HTTP threads: reserved as address space, paid for when used.',
   }),
   inPlaceLimitMicros: integer({
     default: 250,
@@ -72,8 +88,8 @@ const SELECTION_KEYS = {
     description: 'A selection estimated to take longer goes to the worker pool.',
   }),
   'workerPool.threads': integer({
-    default: POOL_THREADS,
-    defaultText: 'cores − 1, 1 to 4',
+    default: AUTO_POOL_THREADS,
+    defaultText: 'one for four cores, 1 to 4',
     min: 1,
     max: 64,
     unit: 'threads',

@@ -60,7 +60,8 @@ const CACHE_KEYS = {
     min: 1,
     max: 1_024,
     unit: 'threads',
-    description: 'Threads that can hold the cache at once.',
+    description:
+      'Threads that can hold the cache at once; raised to what the server needs for its own threads.',
   }),
   'guard.rejectRatioMax': number({
     default: DEFAULT_GUARD.rejectRatioMax,

@@ -96,7 +96,7 @@ async function start(closers: Closers, signal: AbortSignal): Promise<RunningServ
   step('starting the cache and the server');
   const server = await serveDemo(postgres);
   closers.push(() => server.stop());
-  await server.context.cache.ready({ timeoutMs: READY_TIMEOUT_MS });
+  await server.cache.ready({ timeoutMs: READY_TIMEOUT_MS });
   const response = await fetch(`${server.url}/v1/selection?count=110`);
   const { nodes } = (await response.json()) as { readonly nodes: readonly unknown[] };
   step(`first answer: ${nodes.length} nodes`);
@@ -155,21 +155,23 @@ Ctrl-C ends everything and leaves nothing behind.
 
 /** Shows generation and age until it is stopped. */
 function tick({ context }: RunningServer): () => void {
-  const { cache, counters } = context;
-  const text = () => {
+  const { cache } = context;
+  const text = async () => {
     const { lastLoad, lastError } = cache.status();
     const nodes =
       lastLoad === undefined ? '' : `, ${lastLoad.nodes.vetted} vetted + ${lastLoad.nodes.new} new nodes`;
     const error = lastError === undefined ? '' : `, last load failed: ${lastError.message}`;
-    const { inPlace, pool } = counters.ways();
+    const { prepared, inPlace, pool } = (await context.whole.status()).ways;
     const age = (cache.ageMs() / 1_000).toFixed(1);
-    return `generation ${cache.generation()}, ${age} s old${nodes}, ${inPlace + pool} answers${error}`;
+    const answers = prepared + inPlace + pool;
+    return `generation ${cache.generation()}, ${age} s old${nodes}, ${answers} answers${error}`;
   };
   const terminal = process.stdout.isTTY;
-  const timer = setInterval(
-    () => process.stdout.write(terminal ? `\r\u001b[K${text()}` : `${text()}\n`),
-    terminal ? TICK_MS : LINE_EVERY_MS,
-  );
+  const show = async () => {
+    const line = await text();
+    process.stdout.write(terminal ? `\r\u001b[K${line}` : `${line}\n`);
+  };
+  const timer = setInterval(() => void show(), terminal ? TICK_MS : LINE_EVERY_MS);
   return () => clearInterval(timer);
 }
 

@@ -3,6 +3,14 @@
  * timeout, both body formats, and refusals as problem documents. Nothing is coerced, dropped or filled in by
  * validation.
  */
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { HttpOptions } from '../config/options.ts';
@@ -21,6 +29,11 @@ export interface BaseAppOptions {
   /** Asked at each answer that goes through Fastify: is the connection to be closed behind it? */
   lastAnswers(): boolean;
   countAnswer(route: string, status: number): void;
+  /**
+   * Asked before the framework; true when the request is taken care of, if need be by `otherwise`, which
+   * hands it to the framework after all.
+   */
+  answerFirst?(incoming: IncomingMessage, raw: ServerResponse, otherwise: () => void): boolean;
 }
 
 export function baseApp(options: BaseAppOptions): FastifyInstance {
@@ -53,28 +66,17 @@ export function baseApp(options: BaseAppOptions): FastifyInstance {
 }
 
 /** Every option that bears on limits is written out, so that an upgrade cannot change it. */
-function fastifyOptions({ http, connectionTimeoutMs, log }: BaseAppOptions) {
+function fastifyOptions(options: BaseAppOptions) {
+  const { http, log } = options;
   return {
     logger: false,
     bodyLimit: http.bodyBytesMax,
-    requestTimeout: http.requestTimeoutMs,
-    connectionTimeout: connectionTimeoutMs,
-    keepAliveTimeout: http.keepAliveTimeoutMs,
-    maxRequestsPerSocket: http.requestsPerSocketMax,
     forceCloseConnections: 'idle',
     // While the server closes, requests that have come all the same are answered, not turned away.
     return503OnClosing: false,
     exposeHeadRoutes: true,
     requestIdHeader: false,
-    http: {
-      connectionsCheckingInterval: http.connectionsCheckingIntervalMs,
-      headersTimeout: http.headersTimeoutMs,
-      maxHeaderSize: http.headerBytesMax,
-      insecureHTTPParser: false,
-      requireHostHeader: true,
-      joinDuplicateHeaders: false,
-      noDelay: true,
-    },
+    serverFactory: (handler: RequestListener) => httpServer(options, handler),
     routerOptions: {
       maxParamLength: http.paramLengthMax,
       querystringParser: queryStringParser({
@@ -101,6 +103,35 @@ function fastifyOptions({ http, connectionTimeoutMs, log }: BaseAppOptions) {
   } as const;
 }
 
+function httpServer(options: BaseAppOptions, handler: RequestListener): Server {
+  const { http, connectionTimeoutMs, answerFirst } = options;
+  const server = createServer({
+    connectionsCheckingInterval: http.connectionsCheckingIntervalMs,
+    headersTimeout: http.headersTimeoutMs,
+    requestTimeout: http.requestTimeoutMs,
+    keepAliveTimeout: http.keepAliveTimeoutMs,
+    maxHeaderSize: http.headerBytesMax,
+    insecureHTTPParser: false,
+    requireHostHeader: true,
+    joinDuplicateHeaders: false,
+    noDelay: true,
+    // Requests that announce no body do not open a stream for one: 1.5 of 16 µs.
+    optimizeEmptyRequests: true,
+  });
+  server.maxRequestsPerSocket = http.requestsPerSocketMax;
+  server.setTimeout(connectionTimeoutMs);
+  server.on(
+    'request',
+    answerFirst === undefined
+      ? handler
+      : (incoming, raw) => {
+          const otherwise = () => handler(incoming, raw);
+          if (!answerFirst(incoming, raw, otherwise)) otherwise();
+        },
+  );
+  return server;
+}
+
 function addBodyParsers(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
   const add = (types: readonly string[], parse: (bytes: Buffer) => unknown) =>
@@ -125,6 +156,7 @@ function refuseOversized({ raw }: FastifyRequest, http: HttpOptions): void {
     });
   }
   if (method === 'POST') {
+    refuseMissingBody(headers);
     if (headers['content-encoding'] === undefined) return;
     throw new Refusal({
       code: 'MEDIA_TYPE_UNSUPPORTED',
@@ -142,6 +174,15 @@ function refuseOversized({ raw }: FastifyRequest, http: HttpOptions): void {
       headers: { connection: 'close' },
     });
   }
+}
+
+/**
+ * Nobody would hear of the end of a body that has not been announced: such requests open no stream for it.
+ */
+function refuseMissingBody(headers: IncomingHttpHeaders): void {
+  if (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined) return;
+  if (headers['content-type'] === undefined) return;
+  throw new Refusal({ code: 'REQUEST_INVALID', detail: 'there is no body', field: 'body' });
 }
 
 const ROUTED_METHODS = ['GET', 'HEAD', 'POST'] as const;

@@ -3,18 +3,19 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
+import type { Cache } from '../../workers/cache-types.ts';
 import type { AppContext } from '../app-context.ts';
+import { tidied } from '../server-status.ts';
 import { sendDocument } from './format.ts';
 import { problemOfData, sendProblem } from './problem.ts';
 import { NO_QUERY } from './schemas.ts';
-import { tidied } from './status.ts';
 
 const RefreshBody = Type.Object(
   { acceptDrop: Type.Optional(Type.Boolean({ description: 'Waives the drop limit for this one load.' })) },
   { additionalProperties: false },
 );
 
-export function adminRoutes(app: FastifyInstance, context: AppContext): void {
+export function adminRoutes(app: FastifyInstance, context: AppContext, cache: Cache): void {
   app.post(
     '/v1/admin/refresh',
     {
@@ -25,12 +26,13 @@ export function adminRoutes(app: FastifyInstance, context: AppContext): void {
         done();
       },
     },
-    (request, reply) => refresh(context, request, reply),
+    (request, reply) => refresh(context, cache, request, reply),
   );
 }
 
 async function refresh(
-  { cache, log }: AppContext,
+  { log }: AppContext,
+  cache: Cache,
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {

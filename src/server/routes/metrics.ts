@@ -1,18 +1,11 @@
-/**
- * `/metrics`: Prometheus text, from the process's own figures and from plain counters read when they are
- * asked for.
- */
+/** `/metrics`: Prometheus text of the whole server, whichever HTTP thread is asked. */
 import type { FastifyInstance } from 'fastify';
+import { Registry } from 'prom-client';
 import type { AppContext } from '../app-context.ts';
-import { metricsRegistry } from '../metrics.ts';
+import { inTime } from './in-time.ts';
 import { NO_QUERY } from './schemas.ts';
 
 export function metricsRoutes(app: FastifyInstance, context: AppContext): void {
-  const registry = metricsRegistry(context);
-  app.addHook('onClose', (_, done) => {
-    registry.clear();
-    done();
-  });
   app.get(
     '/metrics',
     {
@@ -24,6 +17,9 @@ export function metricsRoutes(app: FastifyInstance, context: AppContext): void {
         response: { 200: { type: 'string' } },
       },
     },
-    async (_, reply) => reply.header('content-type', registry.contentType).send(await registry.metrics()),
+    async (_, reply) => {
+      const text = await inTime(context, 'the metrics', context.whole.metrics());
+      return reply.header('content-type', Registry.PROMETHEUS_CONTENT_TYPE).send(text);
+    },
   );
 }

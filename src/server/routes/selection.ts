@@ -2,24 +2,17 @@
  * `/v1/selection`: one selection, by GET or POST. Answered in place unless it is heavy or the pool is to
  * serve.
  */
-import type { ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { encodedBytesMax } from '../../engine/encoding/encode.ts';
 import { errorFromData } from '../../engine/errors.ts';
-import { DEFAULT_COUNT } from '../../engine/selection/selection-request.ts';
-import type {
-  EncodedFormat,
-  EncodedSelection,
-  SelectionRequest,
-  Shortage,
-} from '../../engine/selection/selection-types.ts';
+import type { EncodedFormat, SelectionRequest, Shortage } from '../../engine/selection/selection-types.ts';
 import type { PoolAnswer } from '../../workers/worker-pool.ts';
 import { withMembers } from '../answers/answer-bytes.ts';
-import { costMicros } from '../answers/cost.ts';
+import type { BodyLane } from '../answers/body-lane.ts';
+import type { FastLane } from '../answers/fast-lane.ts';
+import type { InPlace, SelectionAnswers } from '../answers/selection-answers.ts';
 import { type AppContext, refuseOverload } from '../app-context.ts';
-import type { RequestCount, Way } from '../counters.ts';
+import type { Way } from '../counters.ts';
 import { parseMessagePack } from '../http/messagepack-reader.ts';
-import { CONTENT_TYPE } from '../http/negotiation.ts';
 import { requestedFormat } from './format.ts';
 import { problemDocument, problemHeaders, shortageProblem } from './problem.ts';
 import {
@@ -33,15 +26,23 @@ import {
   selectionQuerySchema,
 } from './schemas.ts';
 
-const ROUTE = '/v1/selection';
+export const SELECTION_ROUTE = '/v1/selection';
 
 const REFUSALS = { ...COMMON_REFUSALS, 409: 'Fewer nodes were found than asked for; they come with it.' };
 
-export function selectionRoutes(app: FastifyInstance, context: AppContext): void {
+/** What the route shares with the ways past the framework. */
+export interface SelectionParts {
+  readonly context: AppContext;
+  readonly answers: SelectionAnswers;
+  readonly lane: FastLane;
+  readonly bodyLane: BodyLane;
+}
+
+export function selectionRoutes(app: FastifyInstance, parts: SelectionParts): void {
+  const { context, answers, lane, bodyLane } = parts;
   const { limits, http } = context.options;
-  const shared = { context, answered: context.counters.requestCount(ROUTE, '2xx') };
   app.get(
-    ROUTE,
+    SELECTION_ROUTE,
     {
       schema: {
         summary: 'One selection',
@@ -50,12 +51,20 @@ export function selectionRoutes(app: FastifyInstance, context: AppContext): void
         response: responses(SelectionAnswerSchema, REFUSALS),
       },
     },
-    (request, reply) => answer(shared, request, reply, request.query as SelectionRequest),
+    (request, reply) => {
+      const answering = begin(context, answers, request, reply, request.query as SelectionRequest);
+      if (!inPlaceSuits(answering)) return answerFromPool(answering);
+      const sent = answerInPlace(answering);
+      // Learnt when it has been answered: then it has passed every check.
+      if (sent === undefined) learn(lane, request, answering);
+      return sent;
+    },
   );
   app.post(
-    ROUTE,
+    SELECTION_ROUTE,
     {
       bodyLimit: http.bodyBytesMax,
+      preParsing: (request, _, payload, done) => done(null, bodyLane.payloadOf(request.raw, payload)),
       schema: {
         summary: 'One selection, with exclude and held',
         tags: ['selection'],
@@ -65,54 +74,64 @@ export function selectionRoutes(app: FastifyInstance, context: AppContext): void
         response: responses(SelectionAnswerSchema, { ...REFUSALS, ...BODY_REFUSALS }),
       },
     },
-    (request, reply) => answer(shared, request, reply, request.body as SelectionRequest),
+    (request, reply) => {
+      const answering = begin(context, answers, request, reply, request.body as SelectionRequest);
+      return inPlaceSuits(answering) ? answerInPlace(answering) : answerFromPool(answering);
+    },
   );
 }
 
 /** One request on its way through. */
 interface Answering {
   readonly context: AppContext;
-  /** Where good answers of this route are counted. */
-  readonly answered: RequestCount;
+  readonly answers: SelectionAnswers;
   readonly reply: FastifyReply;
   readonly format: EncodedFormat;
   readonly request: SelectionRequest;
 }
 
-function answer(
-  { context, answered }: Pick<Answering, 'context' | 'answered'>,
+function begin(
+  context: AppContext,
+  answers: SelectionAnswers,
   { headers }: FastifyRequest,
   reply: FastifyReply,
   request: SelectionRequest,
-): unknown {
+): Answering {
   refuseOverload(context);
-  const format = requestedFormat(headers.accept);
-  const { serveFrom, inPlaceLimitMicros } = context.options;
-  const answering = { context, answered, reply, format, request };
-  if (serveFrom === 'in-place' && costMicros(request) <= inPlaceLimitMicros) return answerInPlace(answering);
-  return answerFromPool(answering);
+  return { context, answers, reply, format: requestedFormat(headers.accept), request };
 }
 
-function answerInPlace(answering: Answering): unknown {
+function inPlaceSuits({ answers, request }: Answering): boolean {
+  return answers.inPlaceSuits(request);
+}
+
+function learn(lane: FastLane, { headers, method, url }: FastifyRequest, answering: Answering): void {
+  if (method !== 'GET') return;
   const { context, format, request } = answering;
-  const { buffers, cache, counters } = context;
-  const buffer = buffers.take(encodedBytesMax(format, request.count ?? DEFAULT_COUNT));
-  let encoded: EncodedSelection;
+  const shape = context.prepared?.shapeOf(format, request);
+  lane.learn(url, { accept: headers.accept, format, request, shape });
+}
+
+/** Returns undefined when the answer has been sent. */
+function answerInPlace(answering: Answering): FastifyReply | undefined {
+  const { answers, reply, format, request } = answering;
+  const inPlace = computeInPlace(answering);
+  if (inPlace.shortage !== undefined && request.partial !== true) {
+    const { shortage } = inPlace;
+    return sendShortage(answering, 'inPlace', answers.copyOut(inPlace), shortage);
+  }
+  reply.hijack();
+  answers.send(reply.raw, format, inPlace);
+  return undefined;
+}
+
+function computeInPlace({ answers, context, format, request }: Answering): InPlace {
   try {
-    encoded = cache.selectEncoded(format, request, buffer);
+    return answers.compute(format, request);
   } catch (error) {
-    buffers.giveBack(buffer);
-    counters.countSelection('inPlace', format, 'refused');
+    context.counters.countSelection('inPlace', format, 'refused');
     throw error;
   }
-  const { bytes, shortage } = encoded;
-  if (shortage !== undefined && request.partial !== true) {
-    const copy = Uint8Array.prototype.slice.call(buffer, 0, bytes);
-    buffers.giveBack(buffer);
-    return sendShortage(answering, 'inPlace', copy, shortage);
-  }
-  buffers.end(writeHead(answering, 'inPlace', encoded), buffer, bytes);
-  return undefined;
 }
 
 function answerFromPool(answering: Answering): Promise<unknown> {
@@ -134,44 +153,18 @@ function fallBack(answering: Answering): unknown {
 }
 
 function sendPoolAnswer(answering: Answering, answered: PoolAnswer): unknown {
-  const { context, format, request } = answering;
+  const { context, answers, reply, format, request } = answering;
   if (!answered.ok) {
     context.counters.countSelection('pool', format, 'refused');
     throw errorFromData(answered.error);
   }
-  const { bytes, found, shortage } = answered;
+  const { bytes, shortage } = answered;
   if (shortage !== undefined && request.partial !== true) {
     return sendShortage(answering, 'pool', bytes, shortage);
   }
-  writeHead(answering, 'pool', { bytes: bytes.length, found, shortage }).end(bytes);
-  return undefined;
-}
-
-/**
- * Takes the answer out of Fastify's hands, counts it and writes its head: the body goes to the raw response
- * (I6).
- */
-function writeHead(
-  { context, answered, reply, format }: Answering,
-  way: Way,
-  encoded: Pick<EncodedSelection, 'bytes' | 'found' | 'shortage'>,
-): ServerResponse {
-  const { counters } = context;
-  counters.countSelection(way, format, encoded.shortage === undefined ? 'full' : 'partial');
-  counters.picks += encoded.found;
-  answered.count++;
   reply.hijack();
-  const { raw } = reply;
-  const connection = context.phase === 'closing' ? ['connection', 'close'] : [];
-  return raw.writeHead(200, [
-    'content-type',
-    CONTENT_TYPE[format],
-    'cache-control',
-    'no-store',
-    'content-length',
-    String(encoded.bytes),
-    ...connection,
-  ]);
+  answers.sendBytes(reply.raw, format, answered);
+  return undefined;
 }
 
 /** 409 with what was found: a problem document, so JSON whatever the client prefers. */

@@ -11,6 +11,7 @@ import { encodeDocument, joinAnswers, withMembers } from '../answers/answer-byte
 import { type AppContext, refuseOverload } from '../app-context.ts';
 import { CONTENT_TYPE } from '../http/negotiation.ts';
 import { requestedFormat } from './format.ts';
+import { inTime } from './in-time.ts';
 import { problemDocument, problemOfData, Refusal, shortageProblem } from './problem.ts';
 import {
   BODY_REFUSALS,
@@ -65,7 +66,7 @@ async function answerBatch(
   const format = requestedFormat(request.headers.accept);
   const { requests } = request.body as { readonly requests: readonly SelectionRequest[] };
   checkPicks(context, requests);
-  const answers = await inTime(context, context.workerPool.run(format, requests));
+  const answers = await inTime(context, 'the batch', context.workerPool.run(format, requests));
   const parts = answers.map((answered, index) => answerPart(context, format, requests[index]!, answered));
   return reply.header('content-type', CONTENT_TYPE[format]).send(joinAnswers(format, parts));
 }
@@ -76,20 +77,6 @@ function checkPicks(context: AppContext, requests: readonly SelectionRequest[]):
   if (picks <= batchPicksMax) return;
   const detail = `the requests ask for ${picks} nodes together; the limit is ${batchPicksMax}`;
   throw new Refusal({ code: 'REQUEST_INVALID', detail, field: 'requests' });
-}
-
-async function inTime<T>(context: AppContext, work: Promise<T>): Promise<T> {
-  const limitMs = context.options.http.handlerTimeoutMs;
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    const detail = `the batch took longer than ${limitMs} ms`;
-    timer = setTimeout(() => reject(new Refusal({ code: 'HANDLER_TIMEOUT', detail })), limitMs);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 function answerPart(

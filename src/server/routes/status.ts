@@ -4,31 +4,13 @@
  */
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
-import type { LoaderStatus, NodeCounts } from '../../workers/messages.ts';
 import type { AppContext } from '../app-context.ts';
 import { sendDocument } from './format.ts';
+import { inTime } from './in-time.ts';
 import { COMMON_REFUSALS, NO_QUERY, responses } from './schemas.ts';
 
-export interface ServerStatus {
-  readonly version: string;
-  readonly node: string;
-  readonly uptimeMs: number;
-  readonly ready: boolean;
-  readonly draining: boolean;
-  readonly generation: number;
-  /** `null` before the first generation. */
-  readonly ageMs: number | null;
-  readonly nodes: NodeCounts | null;
-  readonly loader: LoaderStatus;
-  /** Answers by the way they took. */
-  readonly ways: { readonly inPlace: number; readonly pool: number; readonly poolFallbacks: number };
-  readonly workerPool: {
-    readonly threads: number;
-    readonly queued: number;
-    readonly tasks: number;
-    readonly lost: number;
-  };
-  readonly picks: number;
+function integers<K extends string>(...names: readonly K[]) {
+  return Object.fromEntries(names.map(name => [name, Type.Integer()]));
 }
 
 const StatusSchema = Type.Object(
@@ -59,7 +41,25 @@ const StatusSchema = Type.Object(
       ),
       nextLoadInMs: Type.Optional(Type.Number()),
     }),
-    ways: Type.Object({ inPlace: Type.Integer(), pool: Type.Integer(), poolFallbacks: Type.Integer() }),
+    ways: Type.Object(integers('prepared', 'inPlace', 'pool', 'poolFallbacks'), {
+      description: 'Selections by the way they took.',
+    }),
+    prepared: Type.Union(
+      [
+        Type.Object({
+          drops: Type.Object(integers('generation', 'revoked', 'tenancy'), {
+            description: 'Prepared answers thrown away unused, by reason.',
+          }),
+          ...integers('rings', 'ringsUsed', 'ready', 'slots', 'filled', 'failedTasks'),
+        }),
+        Type.Null(),
+      ],
+      { description: 'Rings of prepared answers: in use for hot requests, and how full.' },
+    ),
+    httpThreads: Type.Array(Type.Object(integers('answers', 'connections')), {
+      description: 'The threads that serve, the main one first: selections answered, connections open.',
+    }),
+    httpThreadRestarts: Type.Integer(),
     workerPool: Type.Object({
       threads: Type.Integer(),
       queued: Type.Integer(),
@@ -82,40 +82,7 @@ export function statusRoutes(app: FastifyInstance, context: AppContext): void {
         response: responses(StatusSchema, COMMON_REFUSALS),
       },
     },
-    (request, reply) => sendDocument(request, reply, serverStatus(context)),
+    async (request, reply) =>
+      sendDocument(request, reply, await inTime(context, 'the status', context.whole.status())),
   );
-}
-
-export function serverStatus(context: AppContext): ServerStatus {
-  const { cache, workerPool, counters, phase } = context;
-  const generation = cache.generation();
-  const ageMs = cache.ageMs();
-  const loader = tidied(cache.status());
-  return {
-    version: context.version,
-    node: process.version,
-    uptimeMs: context.uptimeMs(),
-    ready: generation > 0 && phase === 'serving',
-    draining: phase !== 'serving',
-    generation,
-    ageMs: Number.isFinite(ageMs) ? ageMs : null,
-    nodes: loader.lastLoad?.nodes ?? null,
-    loader,
-    ways: { ...counters.ways(), poolFallbacks: counters.poolFallbacks },
-    workerPool: workerPool.status(),
-    picks: counters.picks,
-  };
-}
-
-/** Nobody reads a load's time to a millionth of a microsecond. */
-const DECIMALS = 1_000;
-
-/**
- * Without `undefined`, which MessagePack would carry as an extension, and with times to the microsecond. The
- * document is small and rarely asked for.
- */
-export function tidied<T>(document: T): T {
-  const rounded = (_: string, value: unknown) =>
-    typeof value === 'number' ? Math.round(value * DECIMALS) / DECIMALS : value;
-  return JSON.parse(JSON.stringify(document, rounded)) as T;
 }

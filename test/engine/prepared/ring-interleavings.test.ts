@@ -1,12 +1,12 @@
 /**
- * Every interleaving of the real `Filler`, `Taker` and `reapSlots` in small programs. The bytes of a slot are two
- * words, written one after the other with the number of an answer; every answer has a word in which its use is
- * counted.
+ * Every interleaving of the real `Filler`, `Taker` and `reapSlots` in small programs. The bytes of a slot are
+ * two words, written one after the other with the number of an answer; every answer has a word in which its
+ * use is counted.
  *
  *   whoever takes an answer may find          it may never find
  *   none                                      an answer that somebody has used
  *   an answer nobody has used                 two different answers in one slot, before or after it is sent
- *   an answer of the generation that          an answer of a generation older than one that this thread has seen
+ *   an answer of the generation that          an answer of a generation older than one it has seen
  *   is current, or was a moment ago           an answer computed before a revocation that is counted
  *                                             an answer made for another tenant
  */

@@ -22,6 +22,7 @@ const FLAGS: TestFlags = {
   'admin.port': '0',
   'admin.token': ADMIN_TOKEN,
   'admin.failedLoginsMax': '100000',
+  httpThreads: '1',
   'workerPool.threads': '1',
   'refresh.everyMs': '3600000',
   'http.eventLoopDelayMaxMs': '0',
@@ -38,7 +39,7 @@ export async function startTestServer(flags: TestFlags = {}): Promise<TestServer
     flags: new Map(Object.entries(given) as [ConfigKeyName, string][]),
   });
   const server = await startServer(config, pino({ level: 'silent' }));
-  if (flags['source.location'] === undefined) await server.context.cache.ready();
+  if (flags['source.location'] === undefined) await server.cache.ready();
   const agent = new Agent({ keepAlive: true, maxSockets: 32 });
   return {
     ...server,

@@ -1,0 +1,18 @@
+/** Work that an answer waits for, within the limit of such waits. */
+import type { AppContext } from '../app-context.ts';
+import { Refusal } from './problem.ts';
+
+/** Throws HANDLER_TIMEOUT; `what` is late then. */
+export async function inTime<T>(context: AppContext, what: string, work: Promise<T>): Promise<T> {
+  const limitMs = context.options.http.handlerTimeoutMs;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const detail = `${what} took longer than ${limitMs} ms`;
+    timer = setTimeout(() => reject(new Refusal({ code: 'HANDLER_TIMEOUT', detail })), limitMs);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * What is said of the whole server: status and metrics over all HTTP threads. Lives on the main thread; the
+ * others ask for it.
+ */
+import type { Registry } from 'prom-client';
+import type { WholeServer } from './app-context.ts';
+import { metricsRegistry } from './metrics.ts';
+import { type ServerStatus, tidied } from './server-status.ts';
+import { summedReport, threadReport, waysOf } from './thread-report.ts';
+import type { HttpThreads } from './threads/http-threads.ts';
+import type { Totals, WholeParts } from './totals.ts';
+
+export class MainServer implements WholeServer {
+  #parts: WholeParts | undefined;
+  #threads: HttpThreads | undefined;
+  #registry: Registry | undefined;
+  #totals: Totals | undefined;
+
+  /** Before the first request. */
+  attach(parts: WholeParts): void {
+    this.#parts = parts;
+    this.#registry = metricsRegistry(() => this.#totals!);
+  }
+
+  /** There are others beside the main thread. */
+  attachThreads(threads: HttpThreads): void {
+    this.#threads = threads;
+  }
+
+  async status(): Promise<ServerStatus> {
+    return statusOf(await this.#ask());
+  }
+
+  async metrics(): Promise<string> {
+    this.#totals = await this.#ask();
+    return this.#registry!.metrics();
+  }
+
+  close(): void {
+    this.#registry?.clear();
+  }
+
+  async #ask(): Promise<Totals> {
+    const others = (await this.#threads?.reports()) ?? [];
+    const parts = this.#parts!;
+    const reports = [threadReport(parts.context), ...others];
+    const httpThreadRestarts = this.#threads?.restarts ?? 0;
+    return { ...parts, reports, total: summedReport(reports), httpThreadRestarts };
+  }
+}
+
+function statusOf({ context, cache, workerPool, tender, reports, total, ...rest }: Totals): ServerStatus {
+  const { phase } = context;
+  const generation = cache.generation();
+  const ageMs = cache.ageMs();
+  const loader = tidied(cache.status());
+  const tended = tender?.counts();
+  return {
+    version: context.version,
+    node: process.version,
+    uptimeMs: context.uptimeMs(),
+    ready: generation > 0 && phase === 'serving',
+    draining: phase !== 'serving',
+    generation,
+    ageMs: Number.isFinite(ageMs) ? ageMs : null,
+    nodes: loader.lastLoad?.nodes ?? null,
+    loader,
+    ways: { ...waysOf(total), poolFallbacks: total.poolFallbacks },
+    prepared:
+      total.prepared === undefined || tended === undefined
+        ? null
+        : { ...total.prepared, filled: tended.answers, failedTasks: tended.failed },
+    httpThreads: reports.map(report => ({
+      answers: Object.values(waysOf(report)).reduce((sum, answers) => sum + answers, 0),
+      connections: report.connections,
+    })),
+    httpThreadRestarts: rest.httpThreadRestarts,
+    workerPool: workerPool.status(),
+    picks: total.picks,
+  };
+}
