@@ -1,7 +1,9 @@
 /**
- * Questions: how long does a load take, and where does the time go? Do readers notice generations that are
- * published back to back? Does memory grow with publishes? Workload: relay rows, repeated, out of a CSV file.
- * Run: npm run bench:refresh [-- --json] [--toy] [--large] [--only stages|latency|memory] [--save]
+ * Questions: how long does a load take, from a file and from Postgres, and where does the time go? How fast
+ * are rows built that are in memory? Do readers notice generations that are published back to back? Does
+ * memory grow with publishes? Workload: relay rows, repeated; for Postgres a table of its own making.
+ * Run: npm run bench:refresh [-- --json] [--toy] [--large] [--save] [--only <part>], a part of build,
+ * stages, postgres, latency, memory. `--large`: also ten million rows from Postgres.
  */
 import { fork } from 'node:child_process';
 import { join } from 'node:path';
@@ -10,8 +12,10 @@ import { environment } from './harness/environment.ts';
 import { type BenchOptions, benchOptions } from './harness/options.ts';
 import { temporaryFolder, writeRelayFile } from './harness/population.ts';
 import { type BenchResult, emit, rounded, withRatios } from './harness/result.ts';
+import { buildResults } from './refresh/build.ts';
 import { latencyResults } from './refresh/latency.ts';
 import type { MemoryMark } from './refresh/memory.ts';
+import { postgresResults } from './refresh/postgres.ts';
 import { stageResults } from './refresh/stages.ts';
 
 const MEMORY_URL = new URL('./refresh/memory.ts', import.meta.url);
@@ -26,6 +30,17 @@ const LOADS = [
   { rows: 1_000_000, loads: 3 },
 ];
 const TOY_LOADS = [{ rows: 2_000, loads: 2 }];
+
+const BUILDS = [
+  { rows: 10_830, loads: 200 },
+  { rows: 100_000, loads: 30 },
+  { rows: 1_000_000, loads: 10 },
+];
+const TOY_BUILDS = [{ rows: 2_000, loads: 2 }];
+
+const POSTGRES = { rows: 1_000_000, loads: 9, withMemory: false };
+const LARGE_POSTGRES = { rows: 10_000_000, loads: 3, withMemory: true };
+const TOY_POSTGRES = { rows: 2_000, loads: 2, withMemory: true };
 
 const LATENCY = { rows: 100_000, samples: 200_000, rounds: 5 };
 const TOY_LATENCY = { rows: 2_000, samples: 2_000, rounds: 1 };
@@ -63,9 +78,18 @@ async function run(folder: string, options: BenchOptions): Promise<BenchResult[]
   const { toy, large } = options;
   const wanted = (part: string) => part.includes(options.only);
   const results: BenchResult[] = [];
+  if (wanted('build')) {
+    for (const { rows, loads } of toy ? TOY_BUILDS : BUILDS) results.push(...buildResults(rows, loads));
+  }
   if (wanted('stages')) {
     for (const { rows, loads } of toy ? TOY_LOADS : LOADS)
       results.push(...(await stageResults(folder, rows, loads)));
+  }
+  if (wanted('postgres')) {
+    for (const { rows, loads, withMemory } of toy
+      ? [TOY_POSTGRES]
+      : [POSTGRES, ...(large ? [LARGE_POSTGRES] : [])])
+      results.push(...(await postgresResults(rows, loads, withMemory)));
   }
   if (wanted('latency')) results.push(...(await latencyResults(folder, toy ? TOY_LATENCY : LATENCY)));
   if (wanted('memory')) {

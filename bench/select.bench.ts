@@ -16,12 +16,15 @@ import { relayCount, relayRows, temporaryFolder, writeRelayFile } from './harnes
 import { type BenchResult, emit, withRatios } from './harness/result.ts';
 import { answerCases, blockedCases, countCases, sizeCases } from './select/cases.ts';
 import { plainPools } from './select/peers.ts';
+import { readerThreadResults } from './select/reader-threads.ts';
 
 const SIZES = [1_000, 10_000, 100_000];
 const LARGE_SIZES = [...SIZES, 1_000_000, 10_000_000];
 const TOY_SIZES = [6_000];
 /** More objects than these do not fit into V8's heap as it comes. */
 const OBJECTS_MAX = 1_000_000;
+const READER_TIMES = { ms: 500, rounds: 9 };
+const TOY_READER_TIMES = { ms: 5, rounds: 1 };
 const NEVER_MS = 2 ** 31 - 1;
 const LOAD_TIMEOUT_MS = 600_000;
 
@@ -81,6 +84,9 @@ async function main(options: BenchOptions): Promise<void> {
     results.push(...run(countCases(cache, native), options));
     results.push(...run(blockedCases(cache, pools, native), options));
     for (const floor of floors) floor.close();
+    if ('threads'.includes(options.only)) {
+      results.push(...(await readerThreadResults(cache, options.toy ? TOY_READER_TIMES : READER_TIMES)));
+    }
     await cache.close();
     for (const size of sizes) results.push(...(await measureSize(folder.path, size, options)));
     emit('select', { environment: about, results: withRatios(results) }, options);

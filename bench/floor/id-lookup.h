@@ -38,7 +38,7 @@ static inline uint32_t same_id(id_words a, id_words b) {
 #endif
 }
 
-/* Factors of the hash of eight words at once: a word's power is the chain's, for the words that come after. */
+/* Factors of the hash of eight words at once: a word's power is the chain's, for the words after it. */
 struct id_hash {
   id_words addends, factors, powers;
 };

@@ -17,7 +17,7 @@ enum { COUNT_MAX = 1000, MEMBER_TRIES = 8, NO_GROUP = -1 };
 /* A set larger than this for each of its numbers is not cleared as a whole but number by number. */
 enum { CLEARED_BYTES_PER_NUMBER = 32 };
 /* Draws in one vector, and how few of them are not worth it. */
-enum { AT_ONCE = 16, AT_ONCE_MIN = 8, UNROLLED = 8 };
+enum { AT_ONCE = 16, AT_ONCE_MIN = 12, UNROLLED = 8 };
 /* Draws that may fail before rejection gives way to a walk. */
 enum { MISSES_MAX = 64 + 7 * COUNT_MAX };
 

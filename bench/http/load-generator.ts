@@ -9,8 +9,14 @@ import { Latencies } from '../harness/hiccups.ts';
 
 export interface LoadOrder {
   readonly port: number;
-  readonly path: string;
+  /** Whole requests as bytes, sent in turn. */
+  readonly requests: readonly string[];
   readonly connections: number;
+  /**
+   * Ports to connect from, one a connection: the kernel gives each to the same thread again. Any, when
+   * absent.
+   */
+  readonly localPorts?: readonly number[];
   /** Before anything counts. */
   readonly warmupMs: number;
   readonly durationMs: number;
@@ -42,7 +48,8 @@ const HOST = '127.0.0.1';
 
 class Run {
   readonly #order: LoadOrder;
-  readonly #request: Buffer;
+  readonly #wire: readonly Buffer[];
+  #turn = 0;
   readonly #latencies = new Latencies(SAMPLES_MAX);
   readonly #sockets = new Set<Socket>();
   #counting = false;
@@ -53,15 +60,12 @@ class Run {
 
   constructor(order: LoadOrder) {
     this.#order = order;
-    this.#request = Buffer.from(
-      `GET ${order.path} HTTP/1.1\r\nHost: ${HOST}:${order.port}\r\nAccept: application/json\r\n\r\n`,
-      'latin1',
-    );
+    this.#wire = order.requests.map(request => Buffer.from(request, 'latin1'));
   }
 
   async outcome(): Promise<LoadOutcome> {
     this.#stayAwake();
-    for (let i = 0; i < this.#order.connections; i++) this.#open();
+    for (let i = 0; i < this.#order.connections; i++) this.#open(this.#order.localPorts?.[i]);
     await elapsed(this.#order.warmupMs);
     this.#counting = true;
     process.send?.(COUNTING);
@@ -72,7 +76,8 @@ class Run {
       await elapsed(EMPTY_WAIT_MS);
     const elapsedMs = performance.now() - started;
     this.#stopped = true;
-    for (const socket of this.#sockets) socket.destroy();
+    // Reset, so that no port is left waiting.
+    for (const socket of this.#sockets) socket.resetAndDestroy();
     const { p50_us, mean_us, p99_us, p999_us, max_us } = this.#latencies.summary();
     const counts = { requests: this.#requests, bytes: this.#bytes, failures: this.#failures };
     return { ...counts, elapsedMs, p50_us, mean_us, p99_us, p999_us, max_us };
@@ -90,15 +95,16 @@ class Run {
   /**
    * One connection, always with one request under way; opened anew when the server closes it after an answer.
    */
-  #open(): void {
-    const socket = connect({ port: this.#order.port, host: HOST, noDelay: true });
+  #open(localPort: number | undefined): void {
+    const from = localPort === undefined ? {} : { localPort };
+    const socket = connect({ port: this.#order.port, host: HOST, noDelay: true, ...from });
     this.#sockets.add(socket);
     let sentAt = 0;
     let left = 0;
     let head: Buffer | undefined;
     const send = () => {
       sentAt = performance.now();
-      socket.write(this.#request);
+      socket.write(this.#wire[this.#turn++ % this.#wire.length]!);
     };
     socket.on('connect', send);
     socket.on('data', chunk => {
@@ -121,7 +127,7 @@ class Run {
     socket.on('error', () => this.#failed());
     socket.on('close', () => {
       this.#sockets.delete(socket);
-      if (!this.#stopped) this.#open();
+      if (!this.#stopped) this.#open(localPort);
     });
   }
 

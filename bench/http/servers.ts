@@ -4,22 +4,18 @@
  */
 import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
+import { type CpuTime, cpuOf } from '../harness/process-cpu.ts';
 import type { PeerKind, PeerReady } from './peer-server.ts';
 
 export interface RunningServer {
   readonly name: string;
   readonly port: number;
+  readonly pid: number;
   /** CPU seconds so far, of the main thread (which answers) and of the whole process; absent beyond Linux. */
   cpu(): CpuTime | undefined;
   stop(): Promise<void>;
-}
-
-export interface CpuTime {
-  readonly mainThreadUs: number;
-  readonly processUs: number;
 }
 
 const PEER_URL = new URL('./peer-server.ts', import.meta.url);
@@ -68,7 +64,7 @@ function plainEnvironment(): NodeJS.ProcessEnv {
 }
 
 function running(name: string, port: number, child: ChildProcess): RunningServer {
-  return { name, port, cpu: () => cpuOf(child.pid), stop: () => stop(child) };
+  return { name, port, pid: child.pid ?? 0, cpu: () => cpuOf(child.pid), stop: () => stop(child) };
 }
 
 async function ready(port: number, name: string): Promise<void> {
@@ -102,7 +98,7 @@ async function stop(child: ChildProcess): Promise<void> {
   clearTimeout(timer);
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer();
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -111,19 +107,4 @@ async function freePort(): Promise<number> {
   await once(server, 'close');
   if (address === null || typeof address === 'string') throw new Error('no free port was to be had');
   return address.port;
-}
-
-/** The scheduler's own count, in nanoseconds; needs nothing inside the server. Linux only. */
-function cpuOf(pid: number | undefined): CpuTime | undefined {
-  try {
-    const threads = readdirSync(`/proc/${pid}/task`).map(thread => ({
-      main: thread === String(pid),
-      us: Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]) / 1000,
-    }));
-    const sum = (which: typeof threads) => which.reduce((total, { us }) => total + us, 0);
-    return { mainThreadUs: sum(threads.filter(({ main }) => main)), processUs: sum(threads) };
-  } catch {
-    // Not Linux, or the process is gone: the bench goes on without.
-    return undefined;
-  }
 }

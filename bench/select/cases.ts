@@ -134,7 +134,7 @@ export function blockedCases(cache: Cache, pools: PlainPools, floors: readonly F
   const inC = { form: 'records', count: COUNT, newFraction: NEW_FRACTION, blocked: ids } as const;
   return [
     ...cFloorCases(floors, inC, `, ${suffix}`),
-    { name: 'sortition: select again', floor, run: () => cache.select(REQUEST).length },
+    { name: 'sortition: select again', run: () => cache.select(REQUEST).length },
     {
       name: `objects: rejection, ${suffix}`,
       floor,

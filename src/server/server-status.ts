@@ -1,10 +1,13 @@
 /** What `/v1/status` says: the whole server, as people, scripts and dashboards read it. */
+import type { KernelKind } from '../engine/kernel/kernel.ts';
 import type { LoaderStatus, NodeCounts } from '../workers/messages.ts';
 import type { PreparedCounts } from './answers/prepared-answers.ts';
 
 export interface ServerStatus {
   readonly version: string;
   readonly node: string;
+  /** What computes the selections: WebAssembly, or its twin. */
+  readonly kernel: KernelKind;
   readonly uptimeMs: number;
   readonly ready: boolean;
   readonly draining: boolean;

@@ -58,6 +58,7 @@ function statusOf({ context, cache, workerPool, tender, reports, total, ...rest 
   return {
     version: context.version,
     node: process.version,
+    kernel: cache.kernel,
     uptimeMs: context.uptimeMs(),
     ready: generation > 0 && phase === 'serving',
     draining: phase !== 'serving',

@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import type { BenchReport, BenchResult } from '../../bench/harness/result.ts';
+import { PEER_KEYS } from '../../bench/peers/peer.ts';
 
 const FOLDER = resolve(import.meta.dirname, '../../bench');
 
@@ -31,10 +32,14 @@ function expectWhole(report: BenchReport): void {
 }
 
 describe('benches at toy size', () => {
-  it('bench:select compares ours with plain JavaScript and with the floor', async () => {
+  it('bench:select compares ours with plain JavaScript, with C and with copying', async () => {
     const report = await toyRun('select');
     expectWhole(report);
     for (const name of [
+      'floor: C, select',
+      'floor: C, JSON',
+      'floor: C, records, exclude',
+      'sortition: the kernel draws',
       'objects: shuffle',
       'as lodash',
       'sortition: select',
@@ -53,13 +58,29 @@ describe('benches at toy size', () => {
     expect(named(report, 'after 12 publishes').resident_mib).toBeGreaterThan(0);
   });
 
-  it('bench:http gets right answers from every server', async () => {
+  it('bench:http gets right answers from every server, and spreads connections', async () => {
     const report = await toyRun('http');
     expectWhole(report);
-    expect(report.results).toHaveLength(10);
-    for (const result of report.results) {
+    const loaded = report.results.filter(result => result.failures !== undefined);
+    expect(loaded).toHaveLength(16);
+    for (const result of loaded) {
       expect(result.requests_per_second, result.name).toBeGreaterThan(0);
       expect(result.failures, result.name).toBe(0);
     }
+    expect(named(report, 'memory of 2 HTTP threads').resident_mib).toBeGreaterThan(0);
+    expect(named(report, 'spread of 32 connections').fewest).toBeGreaterThan(0);
+    expect(named(report, 'HTTP thread 1 of 2 alone').answers_of_others).toBeLessThan(10);
+  });
+
+  it('bench:peers asks every store, and keeps the best of each', async () => {
+    const report = await toyRun('peers');
+    expectWhole(report);
+    for (const result of report.results) {
+      expect(result.requests_per_second, result.name).toBeGreaterThan(0);
+      expect(result.memory_bytes, result.name).toBeGreaterThan(0);
+      expect(result.change_us, result.name).toBeGreaterThan(0);
+    }
+    const kept = report.results.filter(result => result.kept === 'yes' && result.in_flight === 1);
+    expect(kept.map(result => result.peer).toSorted()).toEqual([...PEER_KEYS].toSorted());
   });
 });

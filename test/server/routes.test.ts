@@ -234,6 +234,7 @@ describe('status, probes, metrics', () => {
       loader: { state: 'waiting', refreshes: { succeeded: 1, failed: 0 }, restarts: 0 },
       ways: { inPlace: before.ways.inPlace + 1 },
       workerPool: { threads: 1 },
+      kernel: 'wasm',
       node: process.version,
     });
   });

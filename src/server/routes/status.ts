@@ -17,6 +17,7 @@ const StatusSchema = Type.Object(
   {
     version: Type.String(),
     node: Type.String(),
+    kernel: Type.Enum(['wasm', 'typescript'], { type: 'string' }),
     uptimeMs: Type.Integer(),
     ready: Type.Boolean(),
     draining: Type.Boolean(),

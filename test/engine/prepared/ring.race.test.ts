@@ -107,8 +107,8 @@ afterEach(() => stress.end());
 function say(what: string): void {
   const { rings } = stress;
   console.log(
-    `${what}: ${stress.count('TAKEN')} answers taken and checked, of ${stress.count('FILLED')} filled, over ` +
-      `${stress.count('GENERATION')} generations and ${stress.count('REVOKED')} revocations, ` +
+    `${what}: ${stress.count('TAKEN')} answers taken and checked, of ${stress.count('FILLED')} filled, ` +
+      `over ${stress.count('GENERATION')} generations and ${stress.count('REVOKED')} revocations, ` +
       `${rings.shape.rings} rings of ${rings.shape.slots}; SEED=${SEED}`,
   );
 }

@@ -1,0 +1,171 @@
+/**
+ * How long a load from a real Postgres takes to the published generation, beside the same statement by `psql`
+ * as COPY into /dev/null, in turns. The server, `psql` and the loader share the machine's cores.
+ */
+import { type ChildProcess, fork, spawn } from 'node:child_process';
+import { existsSync, openSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type LoadReport, openCache, postgresSource } from '../../src/index.ts';
+import { startEmbeddedPostgres } from '../../src/server/demo/embedded-postgres.ts';
+import { connectClient } from '../../src/workers/source/postgres/client.ts';
+import { resolvePostgres } from '../../src/workers/source/postgres/options.ts';
+import { findRelation, planRead } from '../../src/workers/source/postgres/read-plan.ts';
+import { PostgresSession } from '../../src/workers/source/postgres/session.ts';
+import { selectNodes } from '../../src/workers/source/sql/nodes.ts';
+import { type BenchResult, median, rounded } from '../harness/result.ts';
+import type { LoadMemory } from './postgres-memory.ts';
+
+const MEMORY_URL = new URL('./postgres-memory.ts', import.meta.url);
+const NEVER_MS = 2 ** 31 - 1;
+const MIB = 1_048_576;
+/** Where Debian puts it, a folder a version; else it is looked for in PATH. */
+const DEBIAN_VERSIONS = '/usr/lib/postgresql';
+
+/** The columns of storj's table that the source reads; nine in ten vetted, all eligible. */
+const FILL = (rows: number) => `
+  CREATE UNLOGGED TABLE nodes AS
+  SELECT sha256(i::text::bytea) AS id,
+         net || '.' || (hash & 255) || ':28967' AS last_ip_port,
+         net || '.0' AS last_net,
+         (ARRAY['DE', 'US', 'FR', 'NL', 'GB', 'FI'])[1 + hash % 6] AS country_code,
+         2 AS type, 1000000000000 AS free_disk,
+         CASE WHEN i % 10 > 0 THEN now() END AS vetted_at,
+         now() + interval '1 day' AS last_contact_success,
+         NULL::timestamptz AS disqualified, NULL::timestamptz AS unknown_audit_suspended,
+         NULL::timestamptz AS offline_suspended, NULL::timestamptz AS exit_initiated_at,
+         NULL::timestamptz AS exit_finished_at
+    FROM (SELECT i, hash, (1 + (hash >> 8) % 9) || '.' || ((hash >> 12) & 255) || '.' || ((hash >> 20) & 255) AS net
+            FROM (SELECT i, hashint4(i)::bigint & 2147483647 AS hash FROM generate_series(1, ${rows}) i) AS numbers
+         ) AS networks`;
+
+/** `withMemory`: also loads in a process of its own, to see how much memory that takes. */
+export async function postgresResults(
+  rows: number,
+  loads: number,
+  withMemory: boolean,
+): Promise<BenchResult[]> {
+  const server = await startEmbeddedPostgres();
+  try {
+    const url = server.connectionString;
+    await fill(url, rows);
+    const statement = await statementOf(url);
+    const floors: number[] = [];
+    const reports: LoadReport[] = [];
+    const cache = await openCache({
+      source: postgresSource({ connectionString: url }),
+      capacity: { nodes: rows, readers: 1 },
+      refresh: { everyMs: NEVER_MS, timeoutMs: NEVER_MS },
+      readyTimeoutMs: NEVER_MS,
+    });
+    try {
+      for (let load = 0; load < loads; load++) {
+        floors.push(await copyMs(url, statement));
+        const result = await cache.refresh();
+        if (!result.ok) throw new Error(`the load failed: ${result.error.message}`);
+        reports.push(result.report);
+      }
+    } finally {
+      await cache.close();
+    }
+    const results = timeResults(rows, floors, reports);
+    return withMemory ? [...results, await memoryResult(url, rows)] : results;
+  } finally {
+    await server.stop();
+  }
+}
+
+async function fill(url: string, rows: number): Promise<void> {
+  const client = await connectClient(url, 'sortition bench');
+  try {
+    await client.query(FILL(rows));
+    await client.query('VACUUM ANALYZE nodes');
+  } finally {
+    await client.end();
+  }
+}
+
+/** What the source sends for its rows. */
+async function statementOf(url: string): Promise<string> {
+  const options = resolvePostgres(postgresSource({ connectionString: url }));
+  const session = await PostgresSession.open(options, AbortSignal.timeout(NEVER_MS));
+  try {
+    const { plan } = planRead(options, await findRelation(session, options), []);
+    return `COPY (${selectNodes(plan)}) TO STDOUT (FORMAT binary)`;
+  } finally {
+    await session.close();
+  }
+}
+
+/** Milliseconds that `psql` takes, from its start to its end. */
+async function copyMs(url: string, statement: string): Promise<number> {
+  const started = performance.now();
+  const stdio = ['ignore', openSync('/dev/null', 'w'), 'inherit'] as const;
+  await ended(
+    spawn(psqlPath(), [url, '--no-psqlrc', '--quiet', '--command', statement], { stdio: [...stdio] }),
+  );
+  return performance.now() - started;
+}
+
+function psqlPath(): string {
+  const versions = existsSync(DEBIAN_VERSIONS) ? readdirSync(DEBIAN_VERSIONS).toSorted().toReversed() : [];
+  const paths = versions.map(version => join(DEBIAN_VERSIONS, version, 'bin/psql'));
+  return paths.find(path => existsSync(path)) ?? 'psql';
+}
+
+function timeResults(rows: number, floors: readonly number[], reports: readonly LoadReport[]): BenchResult[] {
+  const floor = `floor: psql, the same statement by COPY of ${rows}, into /dev/null`;
+  const published = ({ readMs, buildMs, validateMs, publishMs }: LoadReport) =>
+    readMs + buildMs + validateMs + publishMs;
+  const stages = [
+    ['to the published generation', published],
+    ['read', ({ readMs }: LoadReport) => readMs],
+    ['build', ({ buildMs }: LoadReport) => buildMs],
+    ['validate', ({ validateMs }: LoadReport) => validateMs],
+    ['whole, with the count of absent nodes', ({ durationMs }: LoadReport) => durationMs],
+  ] as const;
+  const last = reports.at(-1)!;
+  return [
+    result(floor, floors, rows),
+    ...stages.map(([stage, of]) => ({
+      ...result(`load ${rows} from Postgres: ${stage}`, reports.map(of), rows),
+      floor,
+      ...(stage === stages[0][0] ? { bytes_per_node: rounded(last.snapshotBytes / last.nodes.total) } : {}),
+    })),
+  ];
+}
+
+function result(name: string, ms: readonly number[], rows: number): BenchResult {
+  return {
+    name,
+    p50_us: rounded(1000 * median(ms)),
+    min_us: rounded(1000 * Math.min(...ms)),
+    max_us: rounded(1000 * Math.max(...ms)),
+    samples: ms.length,
+    ns_per_row: rounded((1e6 * median(ms)) / rows),
+  };
+}
+
+async function memoryResult(url: string, rows: number): Promise<BenchResult> {
+  const child = fork(fileURLToPath(MEMORY_URL), [url, String(rows)]);
+  let memory: LoadMemory | undefined;
+  child.on('message', message => {
+    memory = message as LoadMemory;
+  });
+  await ended(child);
+  if (memory === undefined) throw new Error('the memory bench said nothing');
+  const { peakResidentBytes, slotBytes, loadMs } = memory;
+  return {
+    name: `resident memory at its peak, two loads of ${rows}`,
+    resident_mib: rounded(peakResidentBytes / MIB),
+    over_the_slots_mib: rounded((peakResidentBytes - slotBytes) / MIB),
+    load_ms: rounded(loadMs),
+  };
+}
+
+async function ended(child: ChildProcess): Promise<void> {
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject).once('exit', resolve);
+  });
+  if (code !== 0) throw new Error(`${child.spawnfile} ended with code ${code}`);
+}
