@@ -71,6 +71,14 @@ export const DISTINCT_NETWORK = 0;
 export const DISTINCT_NONE = 1;
 export const DISTINCT_ATTRIBUTE = 2;
 
+/** Draws inside a group before its members are counted out. */
+export const MEMBER_TRIES = 8;
+/** Draws before rejection gives way to a walk: so many, and so many for each pick. */
+export const DRAWS_MAX_BASE = 64;
+export const DRAWS_MAX_PER_PICK = 8;
+/** Attribute code of a row that has no value. */
+export const NO_VALUE = 0;
+
 /** Bits of a call's flags. */
 export const FLAG_CAP_NEW = 1;
 export const FLAG_FILL_WITH_NEW = 2;

@@ -1,4 +1,7 @@
-/** Requests a second of each server, and what a request costs its thread: ours between floors and peer. */
+/**
+ * Requests a second of each server, and the CPU time of a request, that of its workers included: ours between
+ * floors and peer.
+ */
 import type { BenchReport, BenchResult } from '../harness/result.ts';
 import { countText, linearScale, timeText } from './axis.ts';
 import { numberOf } from './results.ts';
@@ -7,8 +10,8 @@ import { bar, MARGIN, svg, TOP, type Tone, text, WIDTH } from './svg.ts';
 const CONNECTIONS = 64;
 const ROW_HEIGHT = 30;
 const BAR_HEIGHT = 16;
-const NAMES = 300;
-const GAP = 40;
+const NAMES = 312;
+const GAP = 28;
 /** Room for the value after the longest bar. */
 const VALUE = 62;
 
@@ -34,7 +37,7 @@ export function httpPlot(report: BenchReport): string {
     const baseline = y + BAR_HEIGHT - 3;
     const strong = tone === 'ours' ? { class: 'strong' } : {};
     return [
-      text(first - 14, baseline, name, { ...strong, anchor: 'end' }),
+      text(first - 14, baseline, name, { anchor: 'end' }),
       bar(first, y, rate(perSecond), BAR_HEIGHT, tone),
       text(first + rate(perSecond) + 8, baseline, countText(perSecond), strong),
       bar(second, y, cost(cpuUs), BAR_HEIGHT, tone),
@@ -54,7 +57,7 @@ export function httpPlot(report: BenchReport): string {
     note: 'the load has the other core',
     body: [
       text(first, TOP + 14, 'requests a second', { class: 'soft' }),
-      text(second, TOP + 14, 'CPU of its thread a request', { class: 'soft' }),
+      text(second, TOP + 14, 'CPU of its process a request', { class: 'soft' }),
       ...rows,
     ],
   });
@@ -66,6 +69,6 @@ function served(result: BenchResult, suffix: string): Served {
     name,
     tone: name.startsWith('sortition') ? 'ours' : name.includes('constant') ? 'floor' : 'peer',
     perSecond: numberOf(result, 'requests_per_second'),
-    cpuUs: numberOf(result, 'http_thread_cpu_us'),
+    cpuUs: numberOf(result, 'process_cpu_us'),
   };
 }

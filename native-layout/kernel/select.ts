@@ -7,6 +7,8 @@ import {
   DISTINCT_ATTRIBUTE,
   DISTINCT_NETWORK,
   DISTINCT_NONE,
+  DRAWS_MAX_BASE,
+  DRAWS_MAX_PER_PICK,
   FLAG_CAP_NEW,
   FLAG_FILL_WITH_NEW,
   FLAG_VETTED_FIRST,
@@ -36,6 +38,8 @@ import {
   KERNEL_WORD_TAKEN,
   KERNEL_WORD_TOUCHED,
   KERNEL_WORD_VETTED_WANTED,
+  MEMBER_TRIES,
+  NO_VALUE,
   RANDOM_OUTPUT_BYTES,
   ROW_BYTES,
   ROW_NETWORK_BYTE,
@@ -52,10 +56,6 @@ import { add, clear, has } from './number-set';
 import { below, chance, eraseWords, markWords, refill } from './random';
 import { load16, load32 } from './slot';
 
-/** Attribute code of a row that has no value. */
-const NO_VALUE: u32 = 0;
-/** Draws inside a group before its members are counted out. */
-const MEMBER_TRIES: u32 = 8;
 /** A larger set is not emptied as a whole but by what was put into it. */
 const CLEARED_BYTES_PER_PICK: u32 = 16;
 
@@ -235,7 +235,7 @@ function drawFrom(from: u32, to: u32, wanted: u32): u32 {
 
 /** Draws before rejection gives way to a walk. */
 function drawsMax(wanted: u32): u32 {
-  return 64 + 8 * wanted;
+  return DRAWS_MAX_BASE + DRAWS_MAX_PER_PICK * wanted;
 }
 
 function drawByTrial(from: u32, width: u32, wanted: u32): u32 {

@@ -15,6 +15,8 @@ import { ALL_TAKEN, type Kernel, type KernelKind } from './kernel/kernel.ts';
 import { DEFAULT_PLACEMENT } from './placement/placement.ts';
 import type { DistinctRule, PlacementPlan, PlannedPlacement } from './placement/placement-plan.ts';
 import { type Lease, NO_SLOT } from './publication.ts';
+import { NodeObjects } from './selection/node-objects.ts';
+import { nodeOfRecord } from './selection/node-of-record.ts';
 import { RecordSlab } from './selection/record-slab.ts';
 import type { Draw } from './selection/selection.ts';
 import {
@@ -24,7 +26,7 @@ import {
   invalidId,
   type SelectionLimits,
 } from './selection/selection-request.ts';
-import { nodeOfRecord, Selection } from './selection/selection-result.ts';
+import { PICK_BYTES, Selection } from './selection/selection-result.ts';
 import type {
   EncodedFormat,
   EncodedSelection,
@@ -62,6 +64,7 @@ export class Reader {
   readonly #slab = new RecordSlab();
   readonly #snapshots: (Snapshot | undefined)[];
   #snapshot: Snapshot | undefined;
+  #objects: NodeObjects | undefined;
   /** Moves of the lease that `#snapshot` belongs to. */
   #moves = 0;
   /** The request of the call that is under way, and how many ids it has. */
@@ -120,15 +123,16 @@ export class Reader {
     checkRequest(request, this.#limits);
     const snapshot = this.#current();
     const found = this.#pick(request);
-    const start = this.#slab.take(found * RECORD_BYTES);
-    const records = this.#slab.memory;
-    this.#kernel.records(records, start);
+    const start = this.#slab.take(found * PICK_BYTES);
+    const bytes = this.#slab.memory;
+    this.#kernel.records(bytes, start);
+    this.#kernel.rows(bytes, start + found * RECORD_BYTES);
     const head = {
       generation: snapshot.generation,
       ageMs: this.#ageOf(snapshot),
       shortage: this.#shortage(snapshot, found),
     };
-    return new Selection(head, records, start, found);
+    return new Selection(head, { bytes, start, objects: this.#objects }, found);
   }
 
   /** `target` has at least `encodedBytesMax(format, count)` bytes; RangeError otherwise. */
@@ -188,10 +192,11 @@ export class Reader {
     const slot = this.#lease.acquire();
     // An unmoved lease is the same generation: a leased slot is never written.
     if (this.#lease.moves === this.#moves) return this.#snapshot;
-    this.#moves = this.#lease.moves;
     // Whatever happens next, the slot of before is no longer ours to read.
     this.#snapshot = undefined;
     if (slot !== NO_SLOT) this.#snapshot = this.#open(slot);
+    // Last: what cannot be opened is tried again, and says again what is wrong.
+    this.#moves = this.#lease.moves;
     return this.#snapshot;
   }
 
@@ -204,6 +209,7 @@ export class Reader {
     const snapshot = this.#snapshots[slot];
     snapshot.takeCounts();
     this.#kernel.open(slot, snapshot);
+    this.#objects = NodeObjects.forRows(snapshot.rowCount);
     return snapshot;
   }
 

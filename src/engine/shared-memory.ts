@@ -23,7 +23,7 @@ export interface SharedMemory {
   readonly slots: readonly SlotMemory[];
 }
 
-const PAGE_BYTES = 65_536;
+export const PAGE_BYTES = 65_536;
 /** What 32-bit places reach. */
 const PAGES_MAX = 65_536;
 

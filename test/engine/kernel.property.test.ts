@@ -4,11 +4,20 @@
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { KERNEL_WORD, planKernelMemory, RANDOM_OUTPUT_BYTES } from '../../native-layout/kernel-memory.ts';
+import {
+  DISTINCT_ATTRIBUTE,
+  DISTINCT_NONE,
+  KERNEL_VECTOR,
+  KERNEL_WORD,
+  planKernelMemory,
+  RANDOM_OUTPUT_BYTES,
+} from '../../native-layout/kernel-memory.ts';
 import { RECORD_BYTES } from '../../native-layout/node-record.ts';
+import { HEADER_WORD } from '../../native-layout/snapshot-header.ts';
 import { encodedBytesMax } from '../../src/engine/encoding/encode.ts';
-import type { KernelKind } from '../../src/engine/kernel/kernel.ts';
+import { ALL_TAKEN, type KernelKind } from '../../src/engine/kernel/kernel.ts';
 import type { Reader } from '../../src/engine/reader.ts';
+import { NumberSet } from '../../src/engine/selection/number-set.ts';
 import { KEY_WORDS } from '../../src/engine/selection/random.ts';
 import type { SelectionRequest } from '../../src/engine/selection/selection-types.ts';
 import type { NodeRow } from '../../src/engine/snapshot/node-row.ts';
@@ -20,6 +29,15 @@ import { relayPopulation } from '../support/relays.ts';
 
 const LIMITS = { countMax: 60, idsMax: 40 };
 const NODES_MAX = 45;
+/** A request for vetted and new rows alike, all of them. */
+const ALL_ROWS = {
+  newFraction: 0.38,
+  capNewFraction: false,
+  fillWithNew: true,
+  vettedFirst: false,
+  set: 0,
+  attribute: 0,
+};
 const UNKNOWN_ID = 'f'.repeat(64);
 
 const requests = fc.record(
@@ -223,6 +241,63 @@ describe('the private memory', () => {
     }
     expect(plan.byteLength).toBeGreaterThanOrEqual(end);
   });
+});
+
+test('the kernel is whole after a call that did not come to its end', () => {
+  const cache = new LocalCache({ settings: TEST_SETTINGS });
+  const rows = relayPopulation().map(row => ({ ...row, attributes: ['DE', '1'] }));
+  const { snapshot } = cache.publish(rows);
+  const kernel = cache.kernel(1);
+  kernel.open(0, snapshot);
+  const all = { ...ALL_ROWS, count: 1000, distinct: DISTINCT_NONE };
+  const ids = rows.slice(0, 500).map(({ id }) => id);
+  expect(kernel.takeIds(0, ids)).toBe(ALL_TAKEN);
+  // An attribute whose column is where no memory is: a trap when the held rows have been noted already.
+  const nowhere = KERNEL_VECTOR.HEX_DIGITS! / 4 - KERNEL_WORD.ATTRIBUTES;
+  const trap = { ...all, distinct: DISTINCT_ATTRIBUTE, attribute: nowhere };
+  expect(() => kernel.select(trap, 0, 500)).toThrow(WebAssembly.RuntimeError);
+  // All but one: none of those that the interrupted call held may be missing.
+  expect(kernel.takeIds(0, [rows[9000]!.id])).toBe(ALL_TAKEN);
+  const seen = new Set<string>();
+  const records = Buffer.alloc(1000 * RECORD_BYTES);
+  for (let i = 0; i < 300; i++) {
+    expect(kernel.select(all, 1, 0)).toBe(1000);
+    kernel.records(records, 0);
+    for (let at = 0; at < records.length; at += RECORD_BYTES) seen.add(records.toString('hex', at, at + 32));
+  }
+  expect(ids.filter(id => !seen.has(String(id)))).toEqual([]);
+});
+
+test('a set is empty after a clear that ran out of stack and one that did not', () => {
+  const set = new NumberSet(30_000);
+  const deepest = (): void => {
+    try {
+      deepest();
+    } catch {
+      set.clear(30_000);
+    }
+  };
+  for (let round = 0; round < 30; round++) {
+    set.clear(30_000);
+    for (let number = 0; number < 30_000; number++) set.add(number);
+    try {
+      deepest();
+    } catch {
+      // Out of stack, somewhere in `clear`.
+    }
+    set.clear(30_000);
+    expect(Array.from({ length: 30_000 }, (_, number) => set.has(number)).includes(true)).toBe(false);
+  }
+});
+
+test('a snapshot that cannot be opened is named by every call', () => {
+  const cache = new LocalCache({ capacity: 10, limits: LIMITS });
+  const { snapshot } = cache.publish([]);
+  snapshot.views.header[HEADER_WORD.VERSION] = 99;
+  const reader = cache.reader();
+  for (const _ of [1, 2]) {
+    expect(() => reader.select({ count: 1 })).toThrow(expect.objectContaining({ code: 'LAYOUT_MISMATCH' }));
+  }
 });
 
 test.each<KernelKind>(['wasm', 'typescript'])('%s refuses what is no id, and names it', kind => {

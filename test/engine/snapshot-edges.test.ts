@@ -1,5 +1,6 @@
 /** The edges of a build, and damage that a validator must see although the digest is right. */
 import { expect, test } from 'vitest';
+import { HEADER_WORD, SET_WORD, setEntryWord } from '../../native-layout/snapshot-header.ts';
 import { GROUP_KEY_WORD, GROUP_WORDS } from '../../native-layout/snapshot-layout.ts';
 import {
   ROW_ADDRESS_BYTE,
@@ -7,6 +8,7 @@ import {
   ROW_BYTES,
   ROW_NETWORK_WORD,
   ROW_PORT_TEXT_BYTE,
+  ROW_PORT_WORD,
   ROW_TEXT_BYTE,
   ROW_TEXT_LENGTH_BYTE,
   ROW_WORDS,
@@ -159,6 +161,51 @@ test.each<[string, (views: SnapshotViews) => void]>([
 ])('a validator sees %s', (_, damage) => {
   expect(damaged(damage)).toThrow(expect.objectContaining({ code: 'SNAPSHOT_CORRUPT' }));
 });
+
+const header = (word: number, value: number) => (views: SnapshotViews) => {
+  views.header[word] = value;
+};
+const setWord = (word: number) => setEntryWord(0) + word;
+
+test.each<[string, (views: SnapshotViews) => void]>([
+  ['a new node among the vetted ones of an identity set', views => movePoolBorder(views)],
+  [
+    'a port of zero in the first row',
+    views => {
+      views.rowWords[ROW_PORT_TEXT_BYTE / 4] = 0;
+      views.rowWords[ROW_PORT_WORD] = 0;
+    },
+  ],
+  ['no candidate set', header(HEADER_WORD.SETS, 0)],
+  ['an attribute more', header(HEADER_WORD.ATTRIBUTES, 2)],
+  ['more networks than rows', header(HEADER_WORD.NETWORKS, 41)],
+  ['more wide addresses than rows', header(HEADER_WORD.WIDE_ADDRESSES, 41)],
+  ['an index of another size', header(HEADER_WORD.INDEX_ENTRIES, 32)],
+  ['an index whose size is no power of two', header(HEADER_WORD.INDEX_ENTRIES, 63)],
+  ['a clock that is no number', header(HEADER_WORD.READ_AT_MONOTONIC + 1, 0x7ff8_0000)],
+  ['a word that means nothing', header(40, 1)],
+  ['a word of a set that means nothing', header(setWord(7), 1)],
+  ['a word of a set that there is not', header(setEntryWord(39), 1)],
+  [
+    'a description that is no JSON',
+    views => {
+      views.description[0] = 0x5d;
+    },
+  ],
+])('a validator sees %s', (_, damage) => {
+  expect(damaged(damage)).toThrow(expect.objectContaining({ code: 'SNAPSHOT_CORRUPT' }));
+});
+
+/** Says that the first new row is vetted: in the candidate set and its groups, not in the header. */
+function movePoolBorder({ header }: SnapshotViews): void {
+  for (const [pool, by] of [
+    ['VETTED', 1],
+    ['NEW', -1],
+  ] as const) {
+    header[setWord(SET_WORD[`${pool}_POSITIONS`])]! += by;
+    header[setWord(SET_WORD[`${pool}_GROUPS`])]! += by;
+  }
+}
 
 test('a validator sees a wide address beyond those that there are', () => {
   const run = damaged((views, snapshot) => {

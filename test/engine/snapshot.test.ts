@@ -100,7 +100,7 @@ const DAMAGES: [string, (snapshot: Snapshot) => void, RegExp][] = [
         views.idIndex.findIndex(e => e > 0),
         views.idIndex.findIndex(e => e > 0) + 1,
       ),
-    /entries for/,
+    /not found under its id|entries for/,
   ],
   [
     'an id index with two rows exchanged',

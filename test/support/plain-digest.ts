@@ -25,11 +25,13 @@ function finalMix(h: bigint): bigint {
 /** Four 32-bit words; `bytes` are a multiple of sixteen. */
 export function plainDigest(bytes: Uint8Array): number[] {
   const lanes = FIRST.map(word);
-  for (let at = 0; at < bytes.length; at += 4) {
-    const lane = (at / 4) % 4;
-    const value = BigInt(Buffer.from(bytes.subarray(at, at + 4)).readUInt32LE());
-    const stepped = turned(word(lanes[lane]! + value * WORD_FACTOR));
-    lanes[lane] = ((stepped + lanes[(lane + 1) % 4]!) * LANE_FACTOR) & MASK;
+  for (let at = 0; at < bytes.length; at += 16) {
+    const before = [...lanes];
+    for (let lane = 0; lane < 4; lane++) {
+      const value = BigInt(Buffer.from(bytes.subarray(at + 4 * lane, at + 4 * lane + 4)).readUInt32LE());
+      const stepped = turned(word(before[lane]! + value * WORD_FACTOR));
+      lanes[lane] = ((stepped + before[(lane + 1) % 4]!) * LANE_FACTOR) & MASK;
+    }
   }
   const spread = () => {
     lanes[0] = word(lanes.reduce((sum, lane) => sum + lane));

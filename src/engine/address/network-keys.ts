@@ -113,7 +113,7 @@ export class NetworkKeys {
 }
 
 /** A mask of the leading `bits` of four bytes as they stand in memory. */
-function ipv4Mask(bits: number): number {
+export function ipv4Mask(bits: number): number {
   let mask = 0;
   for (let i = 0; i < bits; i++) mask |= (0x80 >>> (i % 8)) << (8 * Math.floor(i / 8));
   return mask;

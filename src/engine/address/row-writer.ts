@@ -13,7 +13,7 @@ import {
   ROW_PORT_TEXT_LENGTH_BYTE,
   ROW_PORT_WORD,
   ROW_TEXT_BYTE,
-  ROW_TEXT_LENGTH_WORD,
+  ROW_TEXT_LENGTH_BYTE,
   ROW_WORDS,
   WIDE_ADDRESS_BYTES,
   WIDE_BINARY_BYTE,
@@ -27,13 +27,14 @@ const PORT_TEXT_WORD = ROW_PORT_TEXT_BYTE / 4;
 const DOT = 46;
 const ZERO = 48;
 
-/** Text of each octet, a dot behind it, as a little-endian word; and how many bytes that is. */
+/** Text of each octet as a little-endian word, with a dot behind it and without; bytes with the dot. */
 const OCTETS = new Int32Array(256);
+const LAST_OCTETS = new Int32Array(256);
 const OCTET_BYTES = new Uint8Array(256);
 for (let octet = 0; octet < 256; octet++) {
   const text = `${octet}`;
-  for (let i = 0; i < text.length; i++) OCTETS[octet]! |= text.charCodeAt(i) << (8 * i);
-  OCTETS[octet]! |= DOT << (8 * text.length);
+  for (let i = 0; i < text.length; i++) LAST_OCTETS[octet]! |= text.charCodeAt(i) << (8 * i);
+  OCTETS[octet] = LAST_OCTETS[octet]! | (DOT << (8 * text.length));
   OCTET_BYTES[octet] = text.length + 1;
 }
 
@@ -72,13 +73,10 @@ export class RowWriter {
     at += OCTET_BYTES[b]!;
     bytes.setInt32(at, OCTETS[c]!, true);
     at += OCTET_BYTES[c]!;
-    bytes.setInt32(at, OCTETS[d]!, true);
-    // Without the last dot.
+    bytes.setInt32(at, LAST_OCTETS[d]!, true);
     at += OCTET_BYTES[d]! - 1;
-    bytes.setUint8(at, 0);
-    const length = at - text;
+    bytes.setUint8(row * ROW_BYTES + ROW_TEXT_LENGTH_BYTE, at - text);
     const word = row * ROW_WORDS;
-    this.#rowWords[word + ROW_TEXT_LENGTH_WORD]! |= length << 24;
     this.#rowWords[word + ROW_ADDRESS_WORD] = address;
     this.#writePort(word, port);
   }

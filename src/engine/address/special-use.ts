@@ -83,6 +83,15 @@ export function specialUseTest(allowed: readonly string[]): SpecialUseTest {
   };
 }
 
+/** For each first octet of an IPv4 address 1 where some special-use range begins with it, allowed or not. */
+export function specialUseFirstBytes(): Uint8Array {
+  const ranges = rangesByFirstByte(
+    MOST_SPECIFIC_FIRST.filter(range => range.ipv4),
+    12,
+  );
+  return Uint8Array.from(ranges, possible => (possible === undefined ? 0 : 1));
+}
+
 /** For each first byte the ranges that can match it; `undefined` where none can, which is the common case. */
 function rangesByFirstByte(ranges: readonly Range[], at: number): (Range[] | undefined)[] {
   return Array.from({ length: 256 }, (_, byte) => {

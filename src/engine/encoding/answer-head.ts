@@ -3,6 +3,12 @@
  * were chosen. So that a prepared answer says its age as of the moment it is sent, in the very bytes that it
  * would have if it had been computed then.
  */
+import {
+  JSON_TEXT,
+  MESSAGEPACK_FLOAT64,
+  MESSAGEPACK_TEXT,
+  MESSAGEPACK_UINT32,
+} from '../../../native-layout/answer-text.ts';
 import type { EncodedFormat } from '../selection/selection-types.ts';
 import { writeAscii } from './encode-bytes.ts';
 
@@ -10,22 +16,15 @@ import { writeAscii } from './encode-bytes.ts';
 export const ANSWER_HEAD_BYTES_MAX = 50;
 
 const COMMA = 44;
-const JSON_GENERATION = '{"generation":';
-const JSON_AGE = ',"ageMs":';
 const DIGIT_ZERO = 48;
-
-const PACKED_GENERATION = '\x83\xaageneration\xce';
-const PACKED_AGE = '\xa5ageMs';
-const UINT32 = 0xce;
-const FLOAT64 = 0xcb;
-const PACKED_AGE_AT = PACKED_GENERATION.length + 4 + PACKED_AGE.length;
+const PACKED_AGE_AT = MESSAGEPACK_TEXT.GENERATION.length + 4 + MESSAGEPACK_TEXT.AGE.length;
 
 /** Where the rest begins in the encoded answer at `start` of `bytes`: its nodes. */
 export function answerRestStart(format: EncodedFormat, bytes: Uint8Array, start: number): number {
   if (format === 'messagepack')
-    return start + PACKED_AGE_AT + (bytes[start + PACKED_AGE_AT] === UINT32 ? 5 : 9);
-  let at = bytes.indexOf(COMMA, start + JSON_GENERATION.length);
-  at = bytes.indexOf(COMMA, at + JSON_AGE.length);
+    return start + PACKED_AGE_AT + (bytes[start + PACKED_AGE_AT] === MESSAGEPACK_UINT32 ? 5 : 9);
+  let at = bytes.indexOf(COMMA, start + JSON_TEXT.GENERATION.length);
+  at = bytes.indexOf(COMMA, at + JSON_TEXT.AGE.length);
   return at + 1;
 }
 
@@ -39,10 +38,10 @@ export function writeAnswerHead(
 ): number {
   if (format === 'messagepack') return writePackedHead(generation, ageMs, target, end);
   target[end - 1] = COMMA;
-  let at = writeDigits(ageMs, target, end - 1) - JSON_AGE.length;
-  writeAscii(target, at, JSON_AGE);
-  at = writeDigits(generation, target, at) - JSON_GENERATION.length;
-  writeAscii(target, at, JSON_GENERATION);
+  let at = writeDigits(ageMs, target, end - 1) - JSON_TEXT.AGE.length;
+  writeAscii(target, at, JSON_TEXT.AGE);
+  at = writeDigits(generation, target, at) - JSON_TEXT.GENERATION.length;
+  writeAscii(target, at, JSON_TEXT.GENERATION);
   return at;
 }
 
@@ -62,10 +61,10 @@ function writePackedHead(generation: number, ageMs: number, target: Uint8Array, 
   const view = new DataView(target.buffer, target.byteOffset, target.byteLength);
   const wide = ageMs > 0xffff_ffff;
   const start = end - PACKED_AGE_AT - (wide ? 9 : 5);
-  let at = writeAscii(target, start, PACKED_GENERATION);
+  let at = writeAscii(target, start, MESSAGEPACK_TEXT.GENERATION);
   view.setUint32(at, generation, false);
-  at = writeAscii(target, at + 4, PACKED_AGE);
-  target[at] = wide ? FLOAT64 : UINT32;
+  at = writeAscii(target, at + 4, MESSAGEPACK_TEXT.AGE);
+  target[at] = wide ? MESSAGEPACK_FLOAT64 : MESSAGEPACK_UINT32;
   if (wide) view.setFloat64(at + 1, ageMs, false);
   else view.setUint32(at + 1, ageMs, false);
   return start;

@@ -51,6 +51,8 @@ export interface Kernel {
   encode(format: EncodedFormat, ageMs: number, target: Uint8Array): number;
   /** Writes their node records to `target` from byte `at`. */
   records(target: Uint8Array, at: number): void;
+  /** Writes their rows, 32 bits each, little-endian. */
+  rows(target: Uint8Array, at: number): void;
   /** Looks up the first `count` ids taken, for `foundRow`. */
   lookup(count: number): void;
   /** Row of id `index`, or NO_ROW. */

@@ -82,6 +82,11 @@ export class TwinKernel implements Kernel {
     encodeRecords(this.#current(), picks, pickCount, target, at);
   }
 
+  rows(target: Uint8Array, at: number): void {
+    const { picks, pickCount } = this.#selector;
+    target.set(new Uint8Array(picks.buffer, picks.byteOffset, 4 * pickCount), at);
+  }
+
   lookup(count: number): void {
     for (let i = 0; i < count; i++) this.#knownRows[i] = this.#find(i) + 1;
   }

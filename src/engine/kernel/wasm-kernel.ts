@@ -18,10 +18,10 @@ import { encodedBytesMax } from '../encoding/encode.ts';
 import type { Draw } from '../selection/selection.ts';
 import type { SelectionLimits } from '../selection/selection-request.ts';
 import type { EncodedFormat } from '../selection/selection-types.ts';
+import { PAGE_BYTES } from '../shared-memory.ts';
 import { parseNodeId } from '../snapshot/node-id.ts';
 import { ALL_TAKEN, type Kernel, type Outcome } from './kernel.ts';
 
-const PAGE_BYTES = 65_536;
 /** Slots that are made ready at once: the writer prefers the lowest, and two or three are ever used. */
 const SLOTS_READY = 3;
 const ID_DIGITS = 2 * ID_BYTES;
@@ -72,6 +72,8 @@ export class WasmKernel implements Kernel {
   readonly #rows: number;
   #kernel: KernelExports;
   #found = 0;
+  /** The last `select` did not come to its end: a caller deep in a recursion may have run out of stack. */
+  #interrupted = false;
 
   constructor({ module, slots, layout, limits, key }: WasmKernelOptions) {
     const { countMax, idsMax } = limits;
@@ -139,6 +141,8 @@ export class WasmKernel implements Kernel {
       (draw.fillWithNew ? FLAG_FILL_WITH_NEW : 0) |
       (draw.vettedFirst ? FLAG_VETTED_FIRST : 0);
     const { count, newFraction, distinct, set, attribute } = draw;
+    if (this.#interrupted) this.#recover();
+    this.#interrupted = true;
     this.#found = this.#kernel.select(
       count,
       newFraction,
@@ -149,6 +153,7 @@ export class WasmKernel implements Kernel {
       excludedIds,
       heldIds,
     );
+    this.#interrupted = false;
     return this.#found;
   }
 
@@ -184,6 +189,10 @@ export class WasmKernel implements Kernel {
     this.#bytes.copy(target, at, output, output + this.#found * RECORD_BYTES);
   }
 
+  rows(target: Uint8Array, at: number): void {
+    this.#bytes.copy(target, at, this.#picks, this.#picks + 4 * this.#found);
+  }
+
   lookup(count: number): void {
     this.#kernel.lookup(count);
   }
@@ -196,6 +205,16 @@ export class WasmKernel implements Kernel {
     this.#words[this.#picks / 4] = row;
     this.#kernel.encodeRecords(this.#picks, 1, this.#output);
     this.#bytes.copy(target, 0, this.#output, this.#output + RECORD_BYTES);
+  }
+
+  /** Puts in order what a call leaves in order that comes to its end. Words in use are given up. */
+  #recover(): void {
+    const words = this.#words;
+    const random = words[KERNEL_WORD.RANDOM]!;
+    words[KERNEL_WORD.RANDOM_USED] = RANDOM_OUTPUT_BYTES;
+    this.#bytes.fill(0, random, random + RANDOM_OUTPUT_BYTES);
+    this.#bytes.fill(0, words[KERNEL_WORD.TAKEN]!, words[KERNEL_WORD.IDS]!);
+    this.#bytes.fill(0, words[KERNEL_WORD.GROUP_OF]!, words[KERNEL_WORD.ORDER]!);
   }
 
   #instantiate(slot: number): KernelExports {

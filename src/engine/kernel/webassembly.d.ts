@@ -6,6 +6,8 @@ declare namespace WebAssembly {
     constructor(bytes: Uint8Array);
   }
 
+  class RuntimeError extends Error {}
+
   interface MemoryDescriptor {
     /** Pages of 64 KiB. */
     readonly initial: number;

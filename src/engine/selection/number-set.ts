@@ -27,10 +27,11 @@ export class NumberSet {
     const bits = this.#bits;
     const touched = this.#touched;
     const size = this.#size;
-    this.#size = 0;
     if (bits.length * BITS < limit) this.#bits = new Int32Array(Math.ceil(limit / BITS));
     else if (size > touched.length) bits.fill(0);
     else for (let i = 0; i < size; i++) bits[touched[i]!] = 0;
+    // Last: a call that runs out of stack before must not leave bits that nobody knows of.
+    this.#size = 0;
   }
 
   has(number: number): boolean {
@@ -44,8 +45,8 @@ export class NumberSet {
     const bit = 1 << (number & 31);
     const before = bits[word]!;
     if ((before & bit) !== 0) return false;
-    bits[word] = before | bit;
     this.#touched[this.#size++] = word;
+    bits[word] = before | bit;
     return true;
   }
 }

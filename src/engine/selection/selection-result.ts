@@ -2,16 +2,21 @@
  * A selection as the library gives it: its picks as private records, made into objects when they are looked
  * at. A copy: nothing a caller does to it reaches the cache.
  */
-import {
-  POOL_INELIGIBLE,
-  POOL_VETTED,
-  RECORD_ADDRESS_WORD,
-  RECORD_BYTES,
-  RECORD_TAIL_WORD,
-} from '../../../native-layout/node-record.ts';
-import { ID_BYTES } from '../../../native-layout/snapshot-row.ts';
-import { formatAddress } from '../address/address.ts';
-import type { FoundNode, PickedNode, Shortage } from './selection-types.ts';
+import { RECORD_BYTES } from '../../../native-layout/node-record.ts';
+import type { NodeObjects } from './node-objects.ts';
+import { nodeOfRecord } from './node-of-record.ts';
+import type { PickedNode, Shortage } from './selection-types.ts';
+
+/** Bytes of a selection's memory for each pick: its record, and its row. */
+export const PICK_BYTES = RECORD_BYTES + 4;
+
+/** Where the picks of a selection are: their records, then their rows. The bytes belong to the selection. */
+export interface PickMemory {
+  readonly bytes: Buffer;
+  readonly start: number;
+  /** What their generation shares, where it is small enough. */
+  readonly objects: NodeObjects | undefined;
+}
 
 export class Selection implements Iterable<PickedNode> {
   readonly generation: number;
@@ -22,32 +27,26 @@ export class Selection implements Iterable<PickedNode> {
   /** Picks found. */
   readonly length: number;
   /** Until the objects are made: then the memory, which many selections share, is let go. */
-  #records: Buffer | undefined;
-  readonly #start: number;
+  #picks: PickMemory | undefined;
   #nodes: readonly PickedNode[] | undefined;
 
-  /**
-   * The records of the picks stand in `records` from byte `start` on; those bytes belong to the selection.
-   */
   constructor(
     { generation, ageMs, shortage }: Pick<Selection, 'generation' | 'ageMs' | 'shortage'>,
-    records: Buffer,
-    start: number,
+    picks: PickMemory,
     length: number,
   ) {
     this.generation = generation;
     this.ageMs = ageMs;
     this.shortage = shortage;
     this.length = length;
-    this.#records = records;
-    this.#start = start;
+    this.#picks = picks;
   }
 
-  /** All picks as plain objects, made on first use. */
+  /** All picks as objects, made on first use. They are frozen where selections share them. */
   get nodes(): readonly PickedNode[] {
-    if (this.#records !== undefined) {
-      this.#nodes = pickedNodes(this.#records, this.#start, this.length);
-      this.#records = undefined;
+    if (this.#picks !== undefined) {
+      this.#nodes = pickedNodes(this.#picks, this.length);
+      this.#picks = undefined;
     }
     return this.#nodes!;
   }
@@ -68,23 +67,18 @@ export class Selection implements Iterable<PickedNode> {
   }
 }
 
-function pickedNodes(bytes: Buffer, start: number, length: number): PickedNode[] {
-  const nodes: PickedNode[] = [];
-  for (let i = 0, at = start; i < length; i++, at += RECORD_BYTES) {
+function pickedNodes({ bytes, start, objects }: PickMemory, length: number): PickedNode[] {
+  const nodes = new Array<PickedNode>(length);
+  const rows = start + length * RECORD_BYTES;
+  for (let i = 0; i < length; i++) {
+    const at = start + i * RECORD_BYTES;
     // No pick is ineligible.
-    nodes.push(nodeOfRecord(bytes, at) as PickedNode);
+    nodes[i] =
+      objects?.node(wordAt(bytes, rows + 4 * i), bytes, at) ?? (nodeOfRecord(bytes, at) as PickedNode);
   }
   return nodes;
 }
 
-/** The record at byte `at` as an object. */
-export function nodeOfRecord(bytes: Buffer, at: number): FoundNode {
-  const tail = at + 4 * RECORD_TAIL_WORD;
-  const pool = bytes[tail + 2]!;
-  return {
-    id: bytes.toString('hex', at, at + ID_BYTES),
-    ip: formatAddress(bytes, at + 4 * RECORD_ADDRESS_WORD),
-    port: bytes[tail]! | (bytes[tail + 1]! << 8),
-    pool: pool === POOL_VETTED ? 'vetted' : pool === POOL_INELIGIBLE ? 'ineligible' : 'new',
-  };
+function wordAt(bytes: Buffer, at: number): number {
+  return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
 }

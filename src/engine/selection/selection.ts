@@ -9,7 +9,15 @@
  * Fisher-Yates walk over all of them when many are, or when rejection has used up its tries: no request
  * loops.
  */
-import { DISTINCT_ATTRIBUTE, DISTINCT_NETWORK, DISTINCT_NONE } from '../../../native-layout/kernel-memory.ts';
+import {
+  DISTINCT_ATTRIBUTE,
+  DISTINCT_NETWORK,
+  DISTINCT_NONE,
+  DRAWS_MAX_BASE,
+  DRAWS_MAX_PER_PICK,
+  MEMBER_TRIES,
+  NO_VALUE,
+} from '../../../native-layout/kernel-memory.ts';
 import { ATTRIBUTE_VALUES_MAX } from '../../../native-layout/snapshot-header.ts';
 import { GROUP_KEY_WORD, GROUP_START_WORD, GROUP_WORDS } from '../../../native-layout/snapshot-layout.ts';
 import { ROW_NETWORK_WORD, ROW_WORDS } from '../../../native-layout/snapshot-row.ts';
@@ -37,15 +45,10 @@ export interface Draw {
 }
 
 const NO_MEMBER = -1;
-/** Attribute code of a row that has no value. */
-const NO_VALUE = 0;
 /** Draws before rejection gives way to a walk: with half of the groups free, more than are ever needed. */
 function drawsMax(wanted: number): number {
-  return 64 + 8 * wanted;
+  return DRAWS_MAX_BASE + DRAWS_MAX_PER_PICK * wanted;
 }
-
-/** Draws inside a group before its members are counted out. */
-const MEMBER_TRIES = 8;
 
 export class Selector {
   /** Rows picked by the last call, `pickCount` of them. */

@@ -44,7 +44,9 @@ function checkPositions(snapshot: Snapshot, set: CandidateSet, number: number): 
   const eligible = snapshot.vettedCount + snapshot.newCount;
   if (positions > eligible) fail(`set ${number} has ${positions} positions of ${eligible} rows`);
   if (set.identity) {
-    if (positions !== eligible) fail(`set ${number} is an identity of ${positions} positions`);
+    if (set.vettedPositions !== snapshot.vettedCount || set.newPositions !== snapshot.newCount) {
+      fail(`set ${number} is an identity of ${set.vettedPositions} vetted and ${set.newPositions} new rows`);
+    }
     return;
   }
   for (let position = 0; position < positions; position++) {

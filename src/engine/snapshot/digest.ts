@@ -30,10 +30,15 @@ export class Digest {
     let d = this.#h4;
     const end = start + count;
     for (let i = start; i < end; i += LANE_WORDS) {
+      // All four lanes step at once: the first one's old value goes into the last.
+      const first = a;
       a = Math.imul((rotate((a + Math.imul(words[i]!, STEP_WORD)) | 0, STEP_TURN) + b) | 0, STEP_LANE);
       b = Math.imul((rotate((b + Math.imul(words[i + 1]!, STEP_WORD)) | 0, STEP_TURN) + c) | 0, STEP_LANE);
       c = Math.imul((rotate((c + Math.imul(words[i + 2]!, STEP_WORD)) | 0, STEP_TURN) + d) | 0, STEP_LANE);
-      d = Math.imul((rotate((d + Math.imul(words[i + 3]!, STEP_WORD)) | 0, STEP_TURN) + a) | 0, STEP_LANE);
+      d = Math.imul(
+        (rotate((d + Math.imul(words[i + 3]!, STEP_WORD)) | 0, STEP_TURN) + first) | 0,
+        STEP_LANE,
+      );
     }
     this.#h1 = a;
     this.#h2 = b;

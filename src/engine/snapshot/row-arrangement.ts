@@ -1,8 +1,9 @@
 // @hotpath
 /**
- * From staged rows to the rows of the slot, sorted by (pool, network). A bucket at a time: number its
- * networks, count their rows pool by pool, and write each row to its place. Networks are numbered in the
- * order in which they are met, so those of a bucket follow each other, and so do its rows within a pool.
+ * From staged rows to the rows of the slot, sorted by (pool, network). Some buckets at a time: number their
+ * networks, count the rows of each pool by pool, and write each row to its place. Networks are numbered in
+ * the order in which they are met, so those of a run of buckets follow each other, and so do its rows in a
+ * pool.
  */
 import { POOL_INELIGIBLE, POOL_NEW, POOL_VETTED } from '../../../native-layout/node-record.ts';
 import {
@@ -14,6 +15,7 @@ import {
 import type { SnapshotViews } from '../../../native-layout/snapshot-views.ts';
 import { RowWriter, writeWideAddress } from '../address/row-writer.ts';
 import type { BuildMemory } from './build-memory.ts';
+import { hashRows } from './id-index.ts';
 import {
   BUCKETS,
   NAMED_FLAG,
@@ -40,18 +42,22 @@ export interface ArrangedRows {
 
 const POOLS = POOL_INELIGIBLE + 1;
 const NETWORK_FACTOR = 0x9e3779b1;
-/** Entries that a bucket's table of networks has for each of its rows, at least. */
+/** Rows worked on at once at the least, where there are so many: they fit into the second-level cache. */
+const RUN_ROWS = 2048;
+/** Entries that the table of networks has for each of those rows, at least. */
 const TABLE_RATIO = 2;
 
-/** `poolCounts`: rows of each pool. What is returned stands in `memory`. */
+/** `poolCounts`: rows of each pool. `keys`: of the id index's hash. What is returned stands in `memory`. */
 export function arrangeRows(
   staged: StagedRows,
   views: SnapshotViews,
   memory: BuildMemory,
   poolCounts: Uint32Array,
+  keys: Int32Array,
 ): ArrangedRows {
-  const arranger = new RowArranger(staged, views, memory, poolCounts);
-  for (let bucket = 0; bucket < BUCKETS; bucket++) arranger.arrange(bucket);
+  const arranger = new RowArranger(staged, views, memory, poolCounts, keys);
+  for (let bucket = 0; bucket < BUCKETS; bucket++) arranger.take(bucket);
+  arranger.arrange();
   return arranger.rows();
 }
 
@@ -63,10 +69,13 @@ class RowArranger {
   readonly #memory: BuildMemory;
   /** Where the next row of each pool goes. */
   readonly #poolEnds = new Uint32Array(POOLS);
+  /** Keys of the id index's hash. */
+  readonly #hashKeys: Int32Array;
   #networkCount = 0;
   #wideCount = 0;
 
-  /** Of the bucket at hand: first words of its records, and the group (a network) of each. */
+  /** Of the rows at hand: first words of their records, and the group (a network) of each. */
+  #count = 0;
   readonly #records: Uint32Array;
   readonly #groupOf: Uint32Array;
   /** A hash table of groups, number plus one; and key and name mark of each group. */
@@ -76,21 +85,28 @@ class RowArranger {
   /** Rows of a group in a pool, then the place of the next one: POOLS words a group. */
   readonly #places: Uint32Array;
 
-  constructor(staged: StagedRows, views: SnapshotViews, memory: BuildMemory, poolCounts: Uint32Array) {
-    const bucketMax = staged.bucketMax();
+  constructor(
+    staged: StagedRows,
+    views: SnapshotViews,
+    memory: BuildMemory,
+    poolCounts: Uint32Array,
+    keys: Int32Array,
+  ) {
+    const rowsMax = RUN_ROWS + staged.bucketMax();
     this.#staged = staged;
     this.#views = views;
     this.#poolCounts = poolCounts;
     this.#writer = new RowWriter(views);
     this.#memory = memory;
+    this.#hashKeys = keys;
     this.#poolEnds[POOL_NEW] = poolCounts[POOL_VETTED]!;
     this.#poolEnds[POOL_INELIGIBLE] = poolCounts[POOL_VETTED]! + poolCounts[POOL_NEW]!;
-    this.#records = new Uint32Array(bucketMax);
-    this.#groupOf = new Uint32Array(bucketMax);
-    this.#keys = new Uint32Array(bucketMax);
-    this.#named = new Uint32Array(bucketMax);
-    this.#places = new Uint32Array(POOLS * bucketMax);
-    this.#table = new Uint32Array(tableEntries(bucketMax));
+    this.#records = new Uint32Array(rowsMax);
+    this.#groupOf = new Uint32Array(rowsMax);
+    this.#keys = new Uint32Array(rowsMax);
+    this.#named = new Uint32Array(rowsMax);
+    this.#places = new Uint32Array(POOLS * rowsMax);
+    this.#table = new Uint32Array(tableEntries(rowsMax));
   }
 
   rows(): ArrangedRows {
@@ -106,11 +122,21 @@ class RowArranger {
     };
   }
 
-  arrange(bucket: number): void {
-    const count = this.#staged.recordsOf(bucket, this.#records);
+  /** Takes the rows of a bucket, and arranges what has been taken when that is enough. */
+  take(bucket: number): void {
+    this.#count = this.#staged.recordsOf(bucket, this.#records, this.#count);
+    if (this.#count >= RUN_ROWS) this.arrange();
+  }
+
+  /** Arranges the rows that have been taken. */
+  arrange(): void {
+    const count = this.#count;
+    this.#count = 0;
     const groups = this.#group(count);
+    const starts = this.#poolEnds.slice();
     this.#place(groups);
     this.#write(count);
+    this.#hash(starts);
     this.#networkCount += groups;
   }
 
@@ -175,29 +201,40 @@ class RowArranger {
     const { words, codes, longs } = this.#staged;
     const { rowLongs, rowWords, attributeCodes } = this.#views;
     const writer = this.#writer;
-    const { networks, idHashes, passes } = this.#memory;
+    const { networks, passes } = this.#memory;
     const filtered = passes.length > 0;
+    const records = this.#records;
+    const groupOf = this.#groupOf;
+    const places = this.#places;
+    const firstNetwork = this.#networkCount;
     for (let i = 0; i < count; i++) {
-      const at = this.#records[i]!;
-      const group = this.#groupOf[i]!;
+      const at = records[i]!;
+      const group = groupOf[i]!;
       const flags = words[at + STAGED.FLAGS]!;
-      const row = this.#places[POOLS * group + ((flags >>> POOL_SHIFT) & POOL_MASK)]!++;
+      const row = places[POOLS * group + ((flags >>> POOL_SHIFT) & POOL_MASK)]!++;
       const long = row * ROW_LONGS;
-      const id = at / 2;
+      const id = at >>> 1;
       rowLongs[long] = longs[id]!;
       rowLongs[long + 1] = longs[id + 1]!;
       rowLongs[long + 2] = longs[id + 2]!;
       rowLongs[long + 3] = longs[id + 3]!;
       if ((flags & WIDE_FLAG) === 0) writer.writeIpv4(row, words[at + STAGED.ADDRESS]!, flags & PORT_MASK);
       else this.#writeWide(row, words[at + STAGED.ADDRESS]!, flags & PORT_MASK);
-      const network = this.#networkCount + group;
+      const network = firstNetwork + group;
       rowWords[row * ROW_WORDS + ROW_NETWORK_WORD] = network;
       networks[row] = network;
-      idHashes[row] = words[at + STAGED.ID_HASH]!;
       if (filtered) passes[row] = words[at + STAGED.PASSES]!;
       for (let attribute = 0; attribute < attributeCodes.length; attribute++) {
         attributeCodes[attribute]![row] = codes[2 * (at + STAGED.ATTRIBUTES) + attribute]!;
       }
+    }
+  }
+
+  /** Hashes the ids of rows just written, which begin at `starts` in each pool. */
+  #hash(starts: Uint32Array): void {
+    const { idHashes } = this.#memory;
+    for (let pool = POOL_VETTED; pool <= POOL_INELIGIBLE; pool++) {
+      hashRows(this.#views.rowWords, starts[pool]!, this.#poolEnds[pool]!, this.#hashKeys, idHashes);
     }
   }
 

@@ -8,7 +8,6 @@ import { HEADER_WORD } from '../../../native-layout/snapshot-header.ts';
 import {
   ADDRESS_BYTES,
   ROW_ADDRESS_WORD,
-  ROW_BYTES,
   ROW_NETWORK_WORD,
   ROW_PORT_BYTE,
   ROW_PORT_TEXT_BYTE,
@@ -17,7 +16,7 @@ import {
   ROW_PORT_WORD,
   ROW_TEXT_BYTE,
   ROW_TEXT_BYTES,
-  ROW_TEXT_LENGTH_BYTE,
+  ROW_TEXT_LENGTH_WORD,
   ROW_WORDS,
   WIDE_ADDRESS_BYTES,
   WIDE_BINARY_BYTE,
@@ -27,18 +26,21 @@ import {
 import { formatAddress, isIpv4 } from '../address/address.ts';
 import { readDottedDecimal } from '../address/dotted-decimal.ts';
 import { CacheError } from '../errors.ts';
-import { hashNodeId } from './id-index.ts';
+import { hashRows } from './id-index.ts';
 import type { Snapshot } from './snapshot.ts';
 
 const PORT_TEXT_WORD = ROW_PORT_TEXT_BYTE / 4;
 const TEXT_WORD = ROW_TEXT_BYTE / 4;
 const TEXT_WORDS = (ROW_TEXT_BYTES + 1) / 4;
-/** For each length of a text the bits of its words that are to be zero; the byte of the length is not. */
+/** For each length of a text, 7 bytes and more, the bits of its words that are to be zero. */
 const REST_OF_TEXT = new Uint32Array(TEXT_WORDS * (ROW_TEXT_BYTES + 1));
 for (let length = 0; length <= ROW_TEXT_BYTES; length++) {
   const words = REST_OF_TEXT.subarray(TEXT_WORDS * length, TEXT_WORDS * (length + 1));
   new Uint8Array(words.buffer, words.byteOffset, ROW_TEXT_BYTES).fill(0xff, length);
 }
+
+/** Two words of it are no port's: digits are not beyond 127. */
+const NO_PORT = 0xffff_ffff;
 
 /** What is noted of each row: the hash of its id, and its network. */
 interface RowNotes {
@@ -53,8 +55,8 @@ export class RowCheck {
   readonly #view: DataView;
   readonly #address = new Int32Array(1);
   /** The two words of the last port that was good: most nodes have the same. */
-  #portLow = 0;
-  #portHigh = 0;
+  #portLow = NO_PORT;
+  #portHigh = NO_PORT;
 
   constructor(snapshot: Snapshot, notes: RowNotes) {
     this.#notes = notes;
@@ -66,53 +68,56 @@ export class RowCheck {
 
   /** Checks the rows from `from` to `to`. */
   check(from: number, to: number): void {
-    const { indexKeys, networkCount } = this.#snapshot;
-    const { rowBytes, rowWords } = this.#snapshot.views;
+    const { indexKeys, networkCount, views } = this.#snapshot;
+    const { rowWords } = views;
     const { idHashes, networks } = this.#notes;
-    for (let row = from; row < to; row++) {
-      const word = row * ROW_WORDS;
-      const at = row * ROW_BYTES;
-      idHashes[row] = hashNodeId(rowWords, word, indexKeys);
+    hashRows(rowWords, from, to, indexKeys, idHashes);
+    for (let row = from, word = from * ROW_WORDS; row < to; row++, word += ROW_WORDS) {
       const network = rowWords[word + ROW_NETWORK_WORD]!;
       networks[row] = network;
       if (network >= networkCount) fail(`row ${row} is in network ${network}`);
-      if (!this.#isPort(word, at)) fail(`row ${row} has a bad port`);
-      const length = rowBytes[at + ROW_TEXT_LENGTH_BYTE]!;
-      const good = length === 0 ? this.#isWide(word, at) : this.#isDottedDecimal(word, at, length);
-      if (!good) fail(`the address text of row ${row} is not that of its bytes`);
+      const low = rowWords[word + PORT_TEXT_WORD]!;
+      const high = rowWords[word + ROW_PORT_WORD]!;
+      const samePort = low === this.#portLow && high === this.#portHigh;
+      if (!samePort && !this.#isPort(word)) fail(`row ${row} has a bad port`);
+      if (!this.#isAddress(word)) fail(`the address text of row ${row} is not that of its bytes`);
     }
   }
 
-  /** The text of the row, of `length` bytes, is its address in dotted decimal, and zeros after it. */
-  #isDottedDecimal(word: number, at: number, length: number): boolean {
-    if (length > ROW_TEXT_BYTES) return false;
+  /** The text of the row is its address in dotted decimal, with zeros after it, or that of a wide address. */
+  #isAddress(word: number): boolean {
     const { rowWords } = this.#snapshot.views;
-    const read = readDottedDecimal(this.#view, at + ROW_TEXT_BYTE, this.#address);
-    let rest = 0;
-    for (let i = 0; i < TEXT_WORDS; i++) {
-      rest |= rowWords[word + TEXT_WORD + i]! & REST_OF_TEXT[TEXT_WORDS * length + i]!;
-    }
-    return read === length && rest === 0 && (this.#address[0]! ^ rowWords[word + ROW_ADDRESS_WORD]!) === 0;
+    const length = rowWords[word + ROW_TEXT_LENGTH_WORD]! >>> 24;
+    if (length === 0) return this.#isWide(word);
+    if (length > ROW_TEXT_BYTES) return false;
+    const address = this.#address;
+    const read = readDottedDecimal(this.#view, 4 * word + ROW_TEXT_BYTE, address);
+    const masks = TEXT_WORDS * length;
+    const wrong =
+      (read ^ length) |
+      (address[0]! ^ rowWords[word + ROW_ADDRESS_WORD]!) |
+      (rowWords[word + TEXT_WORD + 1]! & REST_OF_TEXT[masks + 1]!) |
+      (rowWords[word + TEXT_WORD + 2]! & REST_OF_TEXT[masks + 2]!) |
+      (rowWords[word + TEXT_WORD + 3]! & REST_OF_TEXT[masks + 3]!);
+    return wrong === 0;
   }
 
-  #isPort(word: number, at: number): boolean {
+  #isPort(word: number): boolean {
     const { rowBytes, rowWords } = this.#snapshot.views;
-    const low = rowWords[word + PORT_TEXT_WORD]!;
-    const high = rowWords[word + ROW_PORT_WORD]!;
-    if (low === this.#portLow && high === this.#portHigh) return true;
+    const at = 4 * word;
     const port = rowBytes[at + ROW_PORT_BYTE]! | (rowBytes[at + ROW_PORT_BYTE + 1]! << 8);
     const text = `${port}`;
     const good = port > 0 && isText(rowBytes, at + ROW_PORT_TEXT_BYTE, ROW_PORT_TEXT_BYTES, text);
     if (!good || rowBytes[at + ROW_PORT_TEXT_LENGTH_BYTE] !== text.length) return false;
-    this.#portLow = low;
-    this.#portHigh = high;
+    this.#portLow = rowWords[word + PORT_TEXT_WORD]!;
+    this.#portHigh = rowWords[word + ROW_PORT_WORD]!;
     return true;
   }
 
   /** The row has no text and names a wide address, which is IPv6, and whose text is that of its bytes. */
-  #isWide(word: number, at: number): boolean {
+  #isWide(word: number): boolean {
     const { rowBytes, rowWords, wideAddressBytes: bytes } = this.#snapshot.views;
-    if (!isText(rowBytes, at + ROW_TEXT_BYTE, ROW_TEXT_BYTES, '')) return false;
+    if (!isText(rowBytes, 4 * word + ROW_TEXT_BYTE, ROW_TEXT_BYTES, '')) return false;
     const number = rowWords[word + ROW_ADDRESS_WORD]!;
     if (number >= this.#wideCount) return false;
     const wide = number * WIDE_ADDRESS_BYTES;

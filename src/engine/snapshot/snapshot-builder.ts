@@ -8,15 +8,17 @@ import { POOL_INELIGIBLE, POOL_NEW, POOL_VETTED } from '../../../native-layout/n
 import { ATTRIBUTE_VALUES_MAX, indexEntriesFor } from '../../../native-layout/snapshot-header.ts';
 import type { SnapshotViews } from '../../../native-layout/snapshot-views.ts';
 import type { PrefixBits } from '../address/network-keys.ts';
+import { assert } from '../assert.ts';
 import { ByteDictionary, FULL } from '../byte-dictionary.ts';
 import { CacheError } from '../errors.ts';
 import type { PlacementPlan } from '../placement/placement-plan.ts';
 import { BuildMemory } from './build-memory.ts';
 import { FieldReader } from './field-reader.ts';
 import { ABSENT, FIELD, type FieldRows } from './field-rows.ts';
-import { fillIndex, hashNodeId, indexKeys } from './id-index.ts';
+import { fillIndex, indexKeys } from './id-index.ts';
 import type { NodeRow } from './node-row.ts';
 import { NodeRowFields } from './node-row-fields.ts';
+import { PlainRows } from './plain-rows.ts';
 import { type ArrangedRows, arrangeRows } from './row-arrangement.ts';
 import { finishSnapshot, type SnapshotStamp } from './snapshot-finish.ts';
 import { withoutDuplicates } from './staged-duplicates.ts';
@@ -56,6 +58,7 @@ export class SnapshotBuilder {
   readonly #plan: PlacementPlan;
   readonly #seed: number;
   readonly #keys: Int32Array;
+  readonly #plain: PlainRows;
   readonly #reader: FieldReader;
   readonly #objects: NodeRowFields;
   readonly #dictionaries: readonly ByteDictionary[];
@@ -79,6 +82,7 @@ export class SnapshotBuilder {
     this.#plan = plan;
     this.#seed = indexSeed;
     this.#keys = indexKeys(indexSeed);
+    this.#plain = new PlainRows(options.prefixBits.ipv4);
     this.#reader = new FieldReader(options.prefixBits, options.allowRanges, indexSeed);
     this.#objects = new NodeRowFields(plan.attributes.length);
     this.#dictionaries = plan.attributes.map(() => new ByteDictionary(indexSeed, ATTRIBUTE_VALUES_MAX));
@@ -123,12 +127,40 @@ export class SnapshotBuilder {
    * CAPACITY_EXCEEDED when there is no room for them, or a dictionary is full.
    */
   appendFields(rows: FieldRows): void {
-    const places = 2 * (FIELD.attributes + this.#dictionaries.length);
-    for (let row = 0, at = 0; row < rows.count; row++, at += places) {
-      const refusal = this.#reader.read(rows, at);
-      if (refusal !== undefined) this.#refuse(refusal);
-      else this.#stage(rows, at);
+    const plain = this.#plain;
+    const { view, places, count } = rows;
+    const width = 2 * (FIELD.attributes + rows.attributes);
+    assert(rows.attributes === this.#dictionaries.length, 'a row has the attributes that placements use');
+    plain.find(rows);
+    for (let row = 0, at = 0; row < count; row++, at += width) {
+      const port = plain.ports[row]!;
+      if (port === 0) {
+        this.#appendOther(rows, at);
+      } else {
+        const record = this.#stageId(view, places[at + 2 * FIELD.id]!, plain.networks[row]!);
+        const { words } = this.#staged;
+        words[record + STAGED.ADDRESS] = plain.addresses[row]!;
+        words[record + STAGED.FLAGS] = port | this.#judge(rows, at);
+        if (this.#dictionaries.length > 0) this.#stageCodes(rows, at, record);
+      }
     }
+  }
+
+  /** A row that is not plain: it may be good all the same. */
+  #appendOther(rows: FieldRows, at: number): void {
+    const reader = this.#reader;
+    const refusal = reader.read(rows, at);
+    if (refusal !== undefined) {
+      this.#refuse(refusal);
+      return;
+    }
+    const { network, ipv4, port } = reader;
+    const record = this.#stageId(reader.idView, reader.idFrom, network.key);
+    const { words } = this.#staged;
+    words[record + STAGED.ADDRESS] = ipv4 ? reader.ipv4Word : this.#staged.appendWide(reader.wide);
+    const marks = (ipv4 ? 0 : WIDE_FLAG) | (network.named ? NAMED_FLAG : 0);
+    words[record + STAGED.FLAGS] = port | marks | this.#judge(rows, at);
+    if (this.#dictionaries.length > 0) this.#stageCodes(rows, at, record);
   }
 
   /**
@@ -152,7 +184,7 @@ export class SnapshotBuilder {
   }
 
   #arrange(): ArrangedRows {
-    return arrangeRows(this.#staged, this.views, this.#memory, this.#poolCounts);
+    return arrangeRows(this.#staged, this.views, this.#memory, this.#poolCounts, this.#keys);
   }
 
   #fillIndex({ count, idHashes }: ArrangedRows): boolean {
@@ -166,26 +198,21 @@ export class SnapshotBuilder {
     this.#refused.set(reason, (this.#refused.get(reason) ?? 0) + 1);
   }
 
-  /** Stages the row that the reader has just read. */
-  #stage(rows: FieldRows, at: number): void {
+  /** Begins the record of a row: network, arrival, and the id from byte `from`. Returns its first word. */
+  #stageId(view: DataView, from: number, network: number): number {
     if (this.#staged.isFull) this.#checkCapacity();
-    const { idView, idFrom, network, ipv4, port } = this.#reader;
     const staged = this.#staged;
-    const record = staged.append(network.key);
+    const record = staged.append(network);
     const { words, longs } = staged;
-    const long = record / 2;
+    const long = record >>> 1;
     // Unrolled, because V8 does not. Loaded and stored at once, a 64-bit value is never made an object.
-    longs[long] = idView.getBigInt64(idFrom, true);
-    longs[long + 1] = idView.getBigInt64(idFrom + 8, true);
-    longs[long + 2] = idView.getBigInt64(idFrom + 16, true);
-    longs[long + 3] = idView.getBigInt64(idFrom + 24, true);
-    words[record + STAGED.ADDRESS] = ipv4 ? this.#reader.ipv4Word : staged.appendWide(this.#reader.wide);
-    words[record + STAGED.NETWORK] = network.key;
-    words[record + STAGED.ID_HASH] = hashNodeId(words, record, this.#keys);
+    longs[long] = view.getBigInt64(from, true);
+    longs[long + 1] = view.getBigInt64(from + 8, true);
+    longs[long + 2] = view.getBigInt64(from + 16, true);
+    longs[long + 3] = view.getBigInt64(from + 24, true);
+    words[record + STAGED.NETWORK] = network;
     words[record + STAGED.ARRIVAL] = this.#arrived++;
-    const marks = (ipv4 ? 0 : WIDE_FLAG) | (network.named ? NAMED_FLAG : 0);
-    words[record + STAGED.FLAGS] = port | marks | this.#judge(rows, at);
-    this.#stageCodes(rows, at, record);
+    return record;
   }
 
   /** Pool and criterion of the row, as flags; counts them. */
@@ -257,7 +284,7 @@ export class SnapshotBuilder {
   }
 
   #dropDuplicates(): void {
-    this.#staged = withoutDuplicates(this.#staged, flags => {
+    this.#staged = withoutDuplicates(this.#staged, this.#keys, flags => {
       const pool = (flags >>> POOL_SHIFT) & POOL_MASK;
       this.#poolCounts[pool]!--;
       if (pool === POOL_INELIGIBLE) this.#criterionCounts[flags >>> CRITERION_SHIFT]!--;

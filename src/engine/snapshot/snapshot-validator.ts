@@ -9,6 +9,7 @@ import type { SnapshotViews } from '../../../native-layout/snapshot-views.ts';
 import { CacheError } from '../errors.ts';
 import type { BuildMemory } from './build-memory.ts';
 import { checkCandidateSet } from './candidate-set-check.ts';
+import { checkHeader } from './header-check.ts';
 import { sameRowId } from './id-index.ts';
 import { RowCheck } from './row-check.ts';
 import { computeDigest, Snapshot } from './snapshot.ts';
@@ -19,6 +20,7 @@ type ValidationMemory = Pick<BuildMemory, 'idHashes' | 'networks' | 'entryHashes
 export function validateSnapshot(views: SnapshotViews, memory = memoryFor(views)): Snapshot {
   const snapshot = new Snapshot(views);
   snapshot.takeCounts();
+  checkHeader(snapshot);
   const rows = new RowCheck(snapshot, memory);
   const digest = new Uint32Array(DIGEST_WORDS);
   computeDigest(views, digest, (from, to) => rows.check(from, to));
@@ -39,61 +41,75 @@ function memoryFor({ layout: { extents } }: SnapshotViews): ValidationMemory {
   };
 }
 
-/** Every row is found under its id, and no entry is left over. Reads the entries in order. */
-function checkIndex(snapshot: Snapshot, memory: ValidationMemory): void {
-  const { idIndex } = snapshot.views;
-  const { indexEntries, rowCount } = snapshot;
+/**
+ * Every row is found under its id: from the entry that its hash says to its own there is no empty entry, and
+ * no row with the same id. And no entry is left over.
+ */
+function checkIndex({ views, indexEntries, rowCount }: Snapshot, memory: ValidationMemory): void {
+  const { idIndex } = views;
+  const { entryHashes } = memory;
+  const mask = indexEntries - 1;
+  const start = idIndex.subarray(0, indexEntries).indexOf(0);
+  if (start < 0) corrupt('the id index has no empty entry');
+  /** Filled entries in all, and before the one at hand without a gap. */
   let filled = 0;
-  for (let entry = 0; entry < indexEntries; entry++) if (idIndex[entry] !== 0) filled++;
-  if (filled !== rowCount) corrupt(`the id index has ${filled} entries for ${rowCount} rows`);
-  if (filled === indexEntries) corrupt('the id index has no empty entry');
-  checkReach(snapshot, memory);
-  checkUnique(snapshot, memory);
-}
-
-/** From the entry that a row's hash says to its own there is no empty one. Notes the hash of every entry. */
-function checkReach(snapshot: Snapshot, { idHashes, entryHashes }: ValidationMemory): void {
-  const { idIndex } = snapshot.views;
-  const { indexEntries, rowCount } = snapshot;
-  const mask = indexEntries - 1;
-  const start = idIndex.indexOf(0);
-  /** Filled entries before the one at hand, without a gap. */
   let run = 0;
-  for (let step = 0; step < indexEntries; step++) {
-    const entry = (start + step) & mask;
-    const row = idIndex[entry]! - 1;
-    if (row < 0) {
-      run = 0;
-      continue;
+  for (let from = 0; from < indexEntries; from += RUN_ENTRIES) {
+    const to = Math.min(indexEntries, from + RUN_ENTRIES);
+    noteHashes(idIndex, memory, start + from, start + to, mask);
+    for (let step = start + from; step < start + to; step++) {
+      const entry = step & mask;
+      const row = idIndex[entry]! - 1;
+      if (row < 0) {
+        run = 0;
+        continue;
+      }
+      if (row >= rowCount) corrupt(`the id index has row ${row} of ${rowCount}`);
+      const hash = entryHashes[entry]!;
+      const distance = (entry - hash) & mask;
+      if (distance > run) corrupt(`row ${row} is not found under its id`);
+      for (let back = distance; back > 0; back--) {
+        const other = (entry - back) & mask;
+        if (entryHashes[other] === hash) checkApart(views, row, idIndex[other]! - 1);
+      }
+      run++;
+      filled++;
     }
-    if (row >= rowCount) corrupt(`the id index has row ${row} of ${rowCount}`);
-    const hash = idHashes[row]!;
-    entryHashes[entry] = hash;
-    if (((entry - hash) & mask) > run) corrupt(`row ${row} is not found under its id`);
-    run++;
+  }
+  if (filled !== rowCount) corrupt(`the id index has ${filled} entries for ${rowCount} rows`);
+}
+
+/** Entries whose hashes are fetched at once. */
+const RUN_ENTRIES = 256;
+
+/**
+ * Notes the hash of each entry, of an empty one that of row 0. Rows are anywhere in memory: without a branch
+ * that waits for one of them they come at once.
+ */
+function noteHashes(
+  idIndex: Uint32Array,
+  { idHashes, entryHashes }: ValidationMemory,
+  from: number,
+  to: number,
+  mask: number,
+): void {
+  for (let step = from; step < to; step++) {
+    const entry = step & mask;
+    const row = (idIndex[entry]! - 1) | 0;
+    entryHashes[entry] = idHashes[row & ~(row >> 31)]!;
   }
 }
 
-/** In between there is no row with the same id either, nor the same row again. */
-function checkUnique({ views, indexEntries }: Snapshot, { entryHashes }: ValidationMemory): void {
-  const { idIndex, rowWords } = views;
-  const mask = indexEntries - 1;
-  for (let entry = 0; entry < indexEntries; entry++) {
-    if (idIndex[entry] === 0) continue;
-    const hash = entryHashes[entry]!;
-    for (let other = hash & mask; other !== entry; other = (other + 1) & mask) {
-      if (entryHashes[other] !== hash) continue;
-      const [row, before] = [idIndex[entry]! - 1, idIndex[other]! - 1];
-      if (sameRowId(rowWords, row, before)) corrupt(`row ${row} is found at row ${before}`);
-    }
-  }
+/** Two rows of the same hash are not of the same id, nor one row twice. */
+function checkApart({ rowWords }: SnapshotViews, row: number, before: number): void {
+  if (sameRowId(rowWords, row, before)) corrupt(`row ${row} is found at row ${before}`);
 }
 
 /** Every attribute code has a value in the description. */
 function checkAttributes({ views, rowCount }: Snapshot): void {
   const description = descriptionOf(views);
   for (const [number, codes] of views.attributeCodes.entries()) {
-    const values = description.attributes[number]?.values.length ?? 0;
+    const values = description.attributes?.[number]?.values?.length ?? 0;
     for (let row = 0; row < rowCount; row++) {
       if (codes[row]! > values) {
         corrupt(`row ${row} has value ${codes[row]} of attribute ${number}, of ${values}`);
@@ -105,11 +121,15 @@ function checkAttributes({ views, rowCount }: Snapshot): void {
 /** What the description says; see `snapshot-finish.ts`. */
 function descriptionOf(views: SnapshotViews): SnapshotDescription {
   const bytes = views.description.slice(0, views.header[HEADER_WORD.DESCRIPTION_BYTES]!);
-  return JSON.parse(new TextDecoder().decode(bytes)) as SnapshotDescription;
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes)) as SnapshotDescription;
+  } catch (cause) {
+    throw new CacheError('SNAPSHOT_CORRUPT', 'the description is no JSON', { cause });
+  }
 }
 
 interface SnapshotDescription {
-  readonly attributes: readonly { readonly values: readonly string[] }[];
+  readonly attributes?: readonly { readonly values?: readonly string[] }[];
 }
 
 function corrupt(problem: string): never {

@@ -1,25 +1,30 @@
 /** Takes out of staged rows those whose id came before. Runs only when there are some, which is rare. */
 import { indexEntriesFor } from '../../../native-layout/snapshot-header.ts';
 import { ID_WORDS } from '../../../native-layout/snapshot-row.ts';
+import { hashNodeId } from './id-index.ts';
 import { BUCKETS, STAGED, type StagedRows } from './staged-rows.ts';
 
-/** The rows of `staged` without the duplicates; calls `onDrop` with the flags of each of those. */
-export function withoutDuplicates(staged: StagedRows, onDrop: (flags: number) => void): StagedRows {
+/** The rows of `staged` without duplicates; calls `onDrop` with the flags of each. `keys`: of the hash. */
+export function withoutDuplicates(
+  staged: StagedRows,
+  keys: Int32Array,
+  onDrop: (flags: number) => void,
+): StagedRows {
   const kept = staged.emptyCopy();
-  const first = firstArrivals(staged);
+  const first = firstArrivals(staged, keys);
   eachRecord(staged, at => {
-    if (first[entryOf(staged, first, at)] === at + 1) kept.appendCopy(staged, at);
+    if (first[entryOf(staged, keys, first, at)] === at + 1) kept.appendCopy(staged, at);
     else onDrop(staged.words[at + STAGED.FLAGS]!);
   });
   return kept;
 }
 
 /** A hash table of the record (its first word, plus one) that came first under each id. */
-function firstArrivals(staged: StagedRows): Uint32Array {
+function firstArrivals(staged: StagedRows, keys: Int32Array): Uint32Array {
   const { words } = staged;
   const table = new Uint32Array(indexEntriesFor(staged.count));
   eachRecord(staged, at => {
-    const entry = entryOf(staged, table, at);
+    const entry = entryOf(staged, keys, table, at);
     const other = table[entry]! - 1;
     if (other < 0 || words[at + STAGED.ARRIVAL]! < words[other + STAGED.ARRIVAL]!) table[entry] = at + 1;
   });
@@ -27,9 +32,9 @@ function firstArrivals(staged: StagedRows): Uint32Array {
 }
 
 /** The entry of the id of record `at`, or the empty one where it belongs. */
-function entryOf({ words }: StagedRows, table: Uint32Array, at: number): number {
+function entryOf({ words }: StagedRows, keys: Int32Array, table: Uint32Array, at: number): number {
   const mask = table.length - 1;
-  let entry = words[at + STAGED.ID_HASH]! & mask;
+  let entry = hashNodeId(words, at + STAGED.ID, keys) & mask;
   while (table[entry] !== 0 && !sameId(words, table[entry]! - 1, at)) entry = (entry + 1) & mask;
   return entry;
 }

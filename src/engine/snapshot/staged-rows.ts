@@ -15,14 +15,13 @@ export const STAGED = {
   ADDRESS: ID_WORDS,
   /** The network: leading bytes of an IPv4 address, or the code of a name or an IPv6 prefix. */
   NETWORK: ID_WORDS + 1,
-  ID_HASH: ID_WORDS + 2,
   /** Port in the low half, then pool, and the marks below. */
-  FLAGS: ID_WORDS + 3,
+  FLAGS: ID_WORDS + 2,
   /** Number of the row in the order of arrival. */
-  ARRIVAL: ID_WORDS + 4,
-  /** Bit f set where filter f lets the row pass. */
-  PASSES: ID_WORDS + 5,
-  ATTRIBUTES: ID_WORDS + 6,
+  ARRIVAL: ID_WORDS + 3,
+  /** Bit f set where filter f lets the row pass. This and the rest only where there are attributes. */
+  PASSES: ID_WORDS + 4,
+  ATTRIBUTES: ID_WORDS + 5,
 } as const;
 
 export const PORT_MASK = 0xffff;
@@ -72,7 +71,8 @@ export class StagedRows {
   constructor(capacity: number, attributes: number) {
     this.#capacity = capacity;
     this.#attributes = attributes;
-    this.stride = STAGED.ATTRIBUTES + 2 * Math.ceil(attributes / 4);
+    const words = attributes === 0 ? STAGED.PASSES : STAGED.ATTRIBUTES + Math.ceil(attributes / 2);
+    this.stride = 2 * Math.ceil(words / 2);
     this.#rowsMax = capacity + Math.max(SLACK_ROWS_MIN, capacity >>> 2);
     // The last block of each bucket may hold a single record.
     const blocks = Math.ceil(this.#rowsMax / BLOCK_RECORDS) + BUCKETS;
@@ -136,16 +136,16 @@ export class StagedRows {
     return this.#wideCount++;
   }
 
-  /** Writes the first word of every record of `bucket` to `out`, oldest first; returns how many. */
-  recordsOf(bucket: number, out: Uint32Array): number {
+  /** Writes the first word of each record of `bucket` to `out` from index `from`; returns where that ends. */
+  recordsOf(bucket: number, out: Uint32Array, from = 0): number {
     const { stride } = this;
-    let count = 0;
+    let end = from;
     for (let block = this.#firstBlock[bucket]!; block !== NO_BLOCK; block = this.#blockAfter[block]!) {
       const first = block * BLOCK_RECORDS;
-      const end = block === this.#lastBlock[bucket] ? this.#next[bucket]! : first + BLOCK_RECORDS;
-      for (let at = first * stride; at < end * stride; at += stride) out[count++] = at;
+      const last = block === this.#lastBlock[bucket] ? this.#next[bucket]! : first + BLOCK_RECORDS;
+      for (let at = first * stride; at < last * stride; at += stride) out[end++] = at;
     }
-    return count;
+    return end;
   }
 
   /** Records that a bucket has at the most. */

@@ -12,8 +12,9 @@ import { throwProblems } from './postgres/plan.ts';
 import { findRelation, planRead } from './postgres/read-plan.ts';
 import { PostgresSession } from './postgres/session.ts';
 import type { AbsentCounts, ReadRequest, ReadSummary, RowSource } from './row-source.ts';
-import { countAbsent, NO_TEXT, type ReadPlan, selectNodes } from './sql/nodes.ts';
-import { beginRead, COMMIT_READ } from './sql/transaction.ts';
+import { NO_TEXT } from './sql/introspect.ts';
+import { countAbsent, type ReadPlan, selectNodes } from './sql/nodes.ts';
+import { beginRead, IN_ONE_PROCESS } from './sql/transaction.ts';
 
 export type { PostgresSourceOptions } from './postgres/options.ts';
 
@@ -58,12 +59,13 @@ async function* readNodes(
   }
 }
 
-/** Ends the transaction, and the session. */
+/** The transaction ends with the session: it has written nothing. */
 async function absentCounts(session: PostgresSession, plan: ReadPlan): Promise<AbsentCounts> {
   try {
     // A replaced query leaves nobody out that it could count, and is not run a second time.
-    const counted = plan.absent === NO_TEXT ? [] : (await session.query(countAbsent(plan))).rows;
-    await session.query(COMMIT_READ);
+    if (plan.absent === NO_TEXT) return {};
+    await session.query(IN_ONE_PROCESS);
+    const counted = (await session.query(countAbsent(plan))).rows;
     return Object.fromEntries(counted.map(([criterion, count]) => [criterion, Number(count)]));
   } finally {
     await session.close();

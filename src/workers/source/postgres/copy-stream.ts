@@ -54,10 +54,13 @@ export async function* copiedRows(
       }
     }
     await statement;
-    for (const listener of driver) stream.on('data', listener);
-    // The last chunk has paused it; that listeners are there again does not set it going.
-    stream.resume();
   } finally {
     stream.off('data', take);
+    if (ended) {
+      // Whichever way it ended, the driver goes on. The last chunk has paused the stream, and that listeners
+      // are there again does not set it going.
+      for (const listener of driver) stream.on('data', listener);
+      stream.resume();
+    }
   }
 }

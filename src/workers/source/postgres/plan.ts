@@ -5,8 +5,8 @@
 import { CacheError } from '../../../engine/errors.ts';
 import { didYouMean, nearest } from '../nearest.ts';
 import { failConditions, firstFailed, isSet, type SqlColumn } from '../sql/criteria.ts';
-import { quoteIdentifier } from '../sql/introspect.ts';
-import { NO_TEXT, type ReadPlan, rowColumns } from '../sql/nodes.ts';
+import { NO_TEXT, quoteIdentifier } from '../sql/introspect.ts';
+import { type ReadPlan, rowColumns } from '../sql/nodes.ts';
 import {
   ABSENT_CRITERIA,
   COLUMN_ROLE_NAMES,

@@ -1,8 +1,8 @@
 /** The plan of a replaced query: its columns are known by name. */
 import { didYouMean } from '../nearest.ts';
 import { NOT_ELIGIBLE } from '../row-values.ts';
-import { quoteText } from '../sql/introspect.ts';
-import { NO_TEXT, type ReadPlan, rowColumns } from '../sql/nodes.ts';
+import { NO_TEXT, quoteText } from '../sql/introspect.ts';
+import { type ReadPlan, rowColumns } from '../sql/nodes.ts';
 import type { TypeKind } from './columns.ts';
 import { type ColumnProblem, type PlanResult, sqlColumn, vettedExpression } from './plan.ts';
 import { describeTypes, type Relation } from './relation.ts';

@@ -2,8 +2,7 @@
 
 import type { ColumnRole, TypeKind } from '../postgres/columns.ts';
 import type { ResolvedThresholds } from '../postgres/options.ts';
-import { quoteText } from './introspect.ts';
-import { NO_TEXT } from './nodes.ts';
+import { NO_TEXT, quoteText } from './introspect.ts';
 
 /** A column that the relation has, ready to stand in an expression. */
 export interface SqlColumn {

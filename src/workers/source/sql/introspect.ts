@@ -69,3 +69,6 @@ export function quoteIdentifier(name: string): string {
 export function quoteText(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;
 }
+
+/** The text of a column that a relation does not have. */
+export const NO_TEXT = 'NULL::text';

@@ -2,6 +2,7 @@
 import { FIELD, type FieldFormat } from '../../../engine/snapshot/field-rows.ts';
 import type { CopyColumn } from '../postgres/copy-rows.ts';
 import type { SqlColumn } from './criteria.ts';
+import { NO_TEXT } from './introspect.ts';
 
 /** SQL expressions over `relation`, whose alias is `n`. */
 export interface ReadPlan {
@@ -84,5 +85,3 @@ export function countCriteria(plan: ReadPlan): string {
 function present(plan: ReadPlan): string {
   return plan.absent === NO_TEXT ? '' : ` WHERE ${plan.absent} IS NULL`;
 }
-
-export const NO_TEXT = 'NULL::text';
