@@ -32,7 +32,6 @@ export function buildResults(rows: number, loads: number): BenchResult[] {
   const memory = new BuildMemory(rows, plan);
   const batches = batchesOf(rows);
   const wall: Times[] = [];
-  const cpuMs: number[] = [];
   for (let load = -WARMUP_LOADS; load < loads; load++) {
     const builder = () =>
       new SnapshotBuilder(
@@ -40,12 +39,8 @@ export function buildResults(rows: number, loads: number): BenchResult[] {
         { plan, prefixBits: DEFAULT_PREFIX_BITS, allowRanges: [], indexSeed: load },
         memory,
       );
-    const before = process.threadCpuUsage();
     const times = buildOnce(builder, batches, () => validateSnapshot(views, memory).rowCount);
-    const used = process.threadCpuUsage(before);
-    if (load < 0) continue;
-    wall.push(times);
-    cpuMs.push((used.user + used.system) / 1000);
+    if (load >= 0) wall.push(times);
   }
   const perRow = (ms: number) => rounded((1e6 * ms) / rows);
   return STAGES.map(stage => {
@@ -57,7 +52,6 @@ export function buildResults(rows: number, loads: number): BenchResult[] {
       ns_per_row: perRow(ms),
       ...(stage === 'whole'
         ? {
-            cpu_ns_per_row: perRow(median(cpuMs)),
             million_rows_per_second: rounded(rows / ms / 1000),
             bytes_per_row: rounded(contentLayout(views.header).byteLength / rows),
           }

@@ -2,9 +2,9 @@
  * How long a load from a real Postgres takes to the published generation, beside the same statement by `psql`
  * as COPY into /dev/null, in turns. The server, `psql` and the loader share the machine's cores.
  */
-import { type ChildProcess, fork, spawn } from 'node:child_process';
+import { type ChildProcess, fork, type StdioOptions, spawn } from 'node:child_process';
 import { existsSync, openSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type LoadReport, openCache, postgresSource } from '../../src/index.ts';
 import { startEmbeddedPostgres } from '../../src/server/demo/embedded-postgres.ts';
@@ -13,6 +13,7 @@ import { connectClient } from '../../src/workers/source/postgres/client.ts';
 import { resolvePostgres } from '../../src/workers/source/postgres/options.ts';
 import { findRelation, planRead } from '../../src/workers/source/postgres/read-plan.ts';
 import { PostgresSession } from '../../src/workers/source/postgres/session.ts';
+import { openPostgresSource } from '../../src/workers/source/postgres-source.ts';
 import { selectNodes } from '../../src/workers/source/sql/nodes.ts';
 import { type BenchResult, median, rounded } from '../harness/result.ts';
 import type { LoadMemory } from './postgres-memory.ts';
@@ -51,7 +52,7 @@ export async function postgresResults(
   try {
     const url = server.connectionString;
     await fill(url, rows);
-    const statement = await statementOf(url);
+    const floor = await floorOf(url);
     const floors: number[] = [];
     const reports: LoadReport[] = [];
     const cache = await openCache({
@@ -62,7 +63,7 @@ export async function postgresResults(
     });
     try {
       for (let load = 0; load < loads; load++) {
-        floors.push(await copyMs(url, statement));
+        floors.push(await floor.run());
         const result = await cache.refresh();
         if (!result.ok) throw new Error(`the load failed: ${result.error.message}`);
         reports.push(result.report);
@@ -70,7 +71,7 @@ export async function postgresResults(
     } finally {
       await cache.close();
     }
-    const results = timeResults(rows, floors, reports);
+    const results = timeResults(rows, `${floor.name}, ${rows} rows`, floors, reports);
     return withMemory ? [...results, await memoryResult(url, rows)] : results;
   } finally {
     await server.stop();
@@ -88,7 +89,32 @@ async function fill(url: string, rows: number): Promise<void> {
   }
 }
 
-/** What the source sends for its rows. */
+/** Reads all rows and builds nothing; milliseconds from the start to the end. */
+type Floor = () => Promise<number>;
+
+/** `psql` with the statement that the source sends; where there is none, our own reading without a builder. */
+async function floorOf(url: string): Promise<{ readonly name: string; readonly run: Floor }> {
+  const psql = psqlPath();
+  if (psql === undefined) {
+    const source = openPostgresSource(postgresSource({ connectionString: url }));
+    const run = async () => {
+      const read = source.read({ attributes: [], signal: AbortSignal.timeout(NEVER_MS) });
+      const started = performance.now();
+      for await (const _batch of read);
+      return performance.now() - started;
+    };
+    return { name: 'floor: the same statement read, nothing built (there is no psql)', run };
+  }
+  const statement = await statementOf(url);
+  const run = async () => {
+    const started = performance.now();
+    const stdio: StdioOptions = ['ignore', openSync('/dev/null', 'w'), 'inherit'];
+    await ended(spawn(psql, [url, '--no-psqlrc', '--quiet', '--command', statement], { stdio }));
+    return performance.now() - started;
+  };
+  return { name: 'floor: psql, the same statement by COPY into /dev/null', run };
+}
+
 async function statementOf(url: string): Promise<string> {
   const options = resolvePostgres(postgresSource({ connectionString: url }));
   const session = await PostgresSession.open(options, AbortSignal.timeout(NEVER_MS));
@@ -100,24 +126,21 @@ async function statementOf(url: string): Promise<string> {
   }
 }
 
-/** Milliseconds that `psql` takes, from its start to its end. */
-async function copyMs(url: string, statement: string): Promise<number> {
-  const started = performance.now();
-  const stdio = ['ignore', openSync('/dev/null', 'w'), 'inherit'] as const;
-  await ended(
-    spawn(psqlPath(), [url, '--no-psqlrc', '--quiet', '--command', statement], { stdio: [...stdio] }),
-  );
-  return performance.now() - started;
-}
-
-function psqlPath(): string {
+function psqlPath(): string | undefined {
   const versions = existsSync(DEBIAN_VERSIONS) ? readdirSync(DEBIAN_VERSIONS).toSorted().toReversed() : [];
-  const paths = versions.map(version => join(DEBIAN_VERSIONS, version, 'bin/psql'));
-  return paths.find(path => existsSync(path)) ?? 'psql';
+  const folders = versions.map(version => join(DEBIAN_VERSIONS, version, 'bin'));
+  const paths = [...folders, ...(process.env.PATH ?? '').split(delimiter)].map(folder =>
+    join(folder, 'psql'),
+  );
+  return paths.find(path => existsSync(path));
 }
 
-function timeResults(rows: number, floors: readonly number[], reports: readonly LoadReport[]): BenchResult[] {
-  const floor = `floor: psql, the same statement by COPY of ${rows}, into /dev/null`;
+function timeResults(
+  rows: number,
+  floor: string,
+  floors: readonly number[],
+  reports: readonly LoadReport[],
+): BenchResult[] {
   const published = ({ readMs, buildMs, validateMs, publishMs }: LoadReport) =>
     readMs + buildMs + validateMs + publishMs;
   const stages = [

@@ -13,13 +13,13 @@ import { SELECTION_ROUTE, selectionRoutes } from './routes/selection.ts';
 import { selectionsRoutes } from './routes/selections.ts';
 import { statusRoutes } from './routes/status.ts';
 
-/** How often known requests that nobody asks for any more may make room. */
-const FORGET_MS = 1_000;
+/** How often what known requests were asked for before comes to count half. */
+const COOL_MS = 1_000;
 /** How often it is judged which requests are hot. */
 const REVIEW_MS = 200;
 
 export async function dataApp(context: AppContext): Promise<FastifyInstance> {
-  const { counters, log, options } = context;
+  const { counters, departures, log, options } = context;
   const answers = new SelectionAnswers(context, counters.requestCount(SELECTION_ROUTE, '2xx'));
   const lane = new FastLane((known, raw) => answers.answerKnown(known, raw));
   const bodyLane = new BodyLane({
@@ -34,11 +34,19 @@ export async function dataApp(context: AppContext): Promise<FastifyInstance> {
     connectionTimeoutMs: options.http.connectionTimeoutMs,
     lastAnswers: () => context.phase === 'closing',
     countAnswer: (route, status) => counters.countRequest(route, status),
-    answerFirst: (incoming, raw, otherwise) =>
-      lane.take(incoming, raw) || bodyLane.take(incoming, raw, otherwise),
+    answerFirst: (incoming, raw, otherwise) => {
+      const { socket } = incoming;
+      if (departures.hasRoom(socket)) {
+        return lane.take(incoming, raw) || bodyLane.take(incoming, raw, otherwise);
+      }
+      departures.whenRoom(socket, () => {
+        if (!lane.take(incoming, raw) && !bodyLane.take(incoming, raw, otherwise)) otherwise();
+      });
+      return true;
+    },
   });
   const timers = [
-    setInterval(() => lane.forget(), FORGET_MS).unref(),
+    setInterval(() => lane.cool(), COOL_MS).unref(),
     setInterval(() => context.prepared?.review(), REVIEW_MS).unref(),
   ];
   app.addHook('onClose', (_, done) => {

@@ -7,7 +7,6 @@ import { CacheError } from '../engine/errors.ts';
 import { placementPlan } from '../engine/placement/placement-plan.ts';
 import type { CacheOptions } from '../workers/cache-options.ts';
 import { openSource } from '../workers/source/open-source.ts';
-import { RING_BYTES } from './answers/ring-plan.ts';
 import {
   type FaceReading,
   readDocument,
@@ -16,7 +15,6 @@ import {
   wrongValueLine,
 } from './config/faces.ts';
 import { WrongValue } from './config/key.ts';
-import { AUTO_HTTP_THREADS } from './config/machine.ts';
 import { cacheOptions, type ServerOptions, serverOptions } from './config/options.ts';
 import {
   CONFIG_KEY_NAMES,
@@ -146,11 +144,6 @@ function checkRelations(values: ConfigValues, problems: string[]): void {
   fail(
     values['limits.lookupIdsMax'] > values['limits.idsMax'],
     'limits.lookupIdsMax: is above limits.idsMax',
-  );
-  const threads = values.httpThreads === 'auto' ? AUTO_HTTP_THREADS : values.httpThreads;
-  fail(
-    values['prepared.bytesMax'] < threads * RING_BYTES,
-    `prepared.bytesMax: is below ${RING_BYTES} for each of the ${threads} HTTP threads`,
   );
   fail(
     !isLoopback(values['admin.host']) && values['admin.token'] === undefined,

@@ -4,7 +4,7 @@
  */
 import type { PreparedCounts } from './answers/prepared-answers.ts';
 import type { AppContext } from './app-context.ts';
-import type { RequestCount, SelectionCount } from './counters.ts';
+import { Counters, type RequestCount, type SelectionCount } from './counters.ts';
 
 export interface ThreadReport {
   readonly selections: readonly SelectionCount[];
@@ -29,6 +29,21 @@ export function threadReport(context: AppContext): ThreadReport {
     prepared: prepared?.counts(),
     waitingBytes: departures.waitingBytes,
     connections: context.connections.open,
+  };
+}
+
+/** Of a thread that has not said anything yet. */
+export function emptyReport(): ThreadReport {
+  const { selections, picks, poolFallbacks, shed } = new Counters();
+  return {
+    selections,
+    picks,
+    poolFallbacks,
+    shed,
+    requests: [],
+    prepared: undefined,
+    waitingBytes: 0,
+    connections: 0,
   };
 }
 

@@ -118,10 +118,16 @@ export interface RingTenant {
   readonly request: SelectionRequest;
 }
 
-/** Another task of theirs: keeps rings full for a while, and ends early when other work waits. */
-export interface TendTask {
+/** Which rings are to be kept full, and for how long. */
+export interface TendOrder {
   readonly tenants: readonly RingTenant[];
   readonly durationMs: number;
+}
+
+/** Another task of theirs: keeps rings full for a while, and ends early when other work waits. */
+export interface TendTask extends TendOrder {
+  /** How often fillers had been called when the task was given: it ends when they have been since. */
+  readonly calls: number;
 }
 
 export interface TendResult {

@@ -3,10 +3,10 @@
  * hot: one task follows the other. Runs on the thread that owns the pool. When the pool is dead or busy it
  * tries again after a pause; HTTP threads answer in place meanwhile.
  */
-import type { RingTenant, TendResult, TendTask } from './messages.ts';
+import type { RingTenant, TendOrder, TendResult } from './messages.ts';
 
 export interface RingTenderOptions {
-  readonly tend: (task: TendTask) => Promise<TendResult>;
+  readonly tend: (order: TendOrder) => Promise<TendResult>;
   /** Tasks at once: workers that keep rings full. */
   readonly tasks: number;
   /** Tells the owner of a ring that its tenant has no whole answer now. */

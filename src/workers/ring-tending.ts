@@ -51,8 +51,8 @@ export class RingTending {
     this.#cache = cache;
   }
 
-  tend({ tenants, durationMs }: TendTask): TendResult {
-    const calls = fillerCalls(this.#words);
+  /** One round at least, also when it has been called away before it began: no load keeps rings empty. */
+  tend({ tenants, durationMs, calls }: TendTask): TendResult {
     const until = performance.now() + durationMs;
     const unfit: Pick<RingTenant, 'ring' | 'tenancy'>[] = [];
     let tended: Tending[] = tenants.map(tenant => ({ ...tenant, next: 0, hint: -1 }));
@@ -87,30 +87,32 @@ export class RingTending {
       if (this.#filler.tenancy(ring) !== tenancy) return answers;
       const slot = this.#filler.claim(ring, tenant.next);
       if (slot === NO_ANSWER) return answers;
-      if (!this.#put(tenant, slot)) {
-        this.#filler.abandon(ring, slot);
-        return undefined;
-      }
+      if (!this.#put(tenant, slot)) return undefined;
       tenant.next = slot + 1;
     }
     return ROUND_ANSWERS;
   }
 
-  /** Puts one answer into a slot that has been claimed; false when there is none. */
+  /** Puts one answer into a slot that has been claimed, or gives the slot back; false when there is none. */
   #put({ format, request, ring, tenancy }: RingTenant, slot: number): boolean {
     // Before the selection, so that a revocation from now on makes the answer void.
     const seen = this.#filler.revocations();
     const view = this.#view(ring, slot);
+    let published = false;
     try {
       const { bytes, generation, shortage } = this.#cache.selectEncoded(format, request, view);
       if (shortage !== undefined) return false;
       const start = ROOM_BYTES + answerRestStart(format, view, 0);
       this.#filler.publish(ring, slot, { generation, seen, tenancy, start, end: ROOM_BYTES + bytes });
+      published = true;
       return true;
     } catch (error) {
       // Met again by whoever asks, who is told.
       if (error instanceof CacheError) return false;
       throw error;
+    } finally {
+      // Whatever was thrown: this thread lives on, so nobody would reap the slot.
+      if (!published) this.#filler.abandon(ring, slot);
     }
   }
 

@@ -7,14 +7,20 @@ import { fileURLToPath } from 'node:url';
 import { FixedQueue, Piscina } from 'piscina';
 import { encodedBytesMax } from '../engine/encoding/encode.ts';
 import { CacheError, type ErrorData } from '../engine/errors.ts';
-import { callFillers, type RingMemory, type RingWords, sharedRingWords } from '../engine/prepared/ring.ts';
+import {
+  callFillers,
+  fillerCalls,
+  type RingMemory,
+  type RingWords,
+  sharedRingWords,
+} from '../engine/prepared/ring.ts';
 import type {
   EncodedFormat,
   EncodedSelection,
   SelectionRequest,
 } from '../engine/selection/selection-types.ts';
 import type { Cache } from './cache-types.ts';
-import type { SelectionTask, SelectionTaskResult, TendResult, TendTask } from './messages.ts';
+import type { SelectionTask, SelectionTaskResult, TendOrder, TendResult, TendTask } from './messages.ts';
 import type { SelectionWorkerData } from './selection-worker-data.ts';
 import { SELECTION_WORKER_URL } from './worker-urls.ts';
 
@@ -45,7 +51,7 @@ export interface SelectionPool {
   /** One answer a request, in order. Throws OVERLOADED (nothing was queued), WORKER_LOST, CACHE_CLOSED. */
   run(format: EncodedFormat, requests: readonly SelectionRequest[]): Promise<readonly PoolAnswer[]>;
   /** Has a worker keep rings full. Comes to an end early when a `run` waits for it. Throws as `run`. */
-  tend(task: TendTask): Promise<TendResult>;
+  tend(order: TendOrder): Promise<TendResult>;
   status(): SelectionPoolStatus;
   close(): Promise<void>;
 }
@@ -67,7 +73,9 @@ class PiscinaPool implements SelectionPool {
   readonly #options: SelectionPoolOptions;
   readonly #bytesMax: number;
   readonly #ringWords: RingWords | undefined;
+  /** Tasks that have been given and are not done, by kind. */
   #tending = 0;
+  #running = 0;
   #tasks = 0;
   #lost = 0;
   #closed = false;
@@ -113,15 +121,25 @@ class PiscinaPool implements SelectionPool {
 
   async run(format: EncodedFormat, requests: readonly SelectionRequest[]): Promise<readonly PoolAnswer[]> {
     const task: SelectionTask = { format, requests, bytesMax: this.#bytesMax };
-    // Nobody else would come: all workers keep rings full.
-    if (this.#ringWords !== undefined && this.#tending >= this.#options.threads) callFillers(this.#ringWords);
-    return cut((await this.#answer('answer', task)) as SelectionTaskResult);
+    const busy = this.#running + this.#tending;
+    // Nobody is free: whoever keeps rings full comes away, also one that is still to begin.
+    if (this.#ringWords !== undefined && this.#tending > 0 && busy >= this.#options.threads) {
+      callFillers(this.#ringWords);
+    }
+    this.#running++;
+    try {
+      return cut((await this.#answer('answer', task)) as SelectionTaskResult);
+    } finally {
+      this.#running--;
+    }
   }
 
-  async tend(task: TendTask): Promise<TendResult> {
+  async tend(order: TendOrder): Promise<TendResult> {
+    // Now, not when the worker begins: a call in between is for this task too.
+    const calls = this.#ringWords === undefined ? 0 : fillerCalls(this.#ringWords);
     this.#tending++;
     try {
-      return (await this.#answer('tend', task)) as TendResult;
+      return (await this.#answer('tend', { ...order, calls })) as TendResult;
     } finally {
       this.#tending--;
     }

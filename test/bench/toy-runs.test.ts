@@ -53,6 +53,9 @@ describe('benches at toy size', () => {
     const report = await toyRun('refresh');
     expectWhole(report);
     expect(named(report, 'validate').ns_per_row).toBeGreaterThan(0);
+    expect(named(report, 'from memory: whole').million_rows_per_second).toBeGreaterThan(0);
+    expect(named(report, 'from Postgres: to the published generation').ratio).toBeGreaterThan(0);
+    expect(named(report, 'at its peak').over_the_slots_mib).toBeGreaterThan(0);
     expect(named(report, 'select, generations back to back').publishes).toBeGreaterThan(0);
     expect(named(report, 'empty loop').p999_us).toBeGreaterThan(0);
     expect(named(report, 'after 12 publishes').resident_mib).toBeGreaterThan(0);

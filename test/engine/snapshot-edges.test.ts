@@ -7,6 +7,7 @@ import {
   ROW_ADDRESS_WORD,
   ROW_BYTES,
   ROW_NETWORK_WORD,
+  ROW_PORT_BYTE,
   ROW_PORT_TEXT_BYTE,
   ROW_PORT_WORD,
   ROW_TEXT_BYTE,
@@ -16,7 +17,7 @@ import {
 } from '../../native-layout/snapshot-row.ts';
 import type { SnapshotViews } from '../../native-layout/snapshot-views.ts';
 import type { NodeRow } from '../../src/engine/snapshot/node-row.ts';
-import type { Snapshot } from '../../src/engine/snapshot/snapshot.ts';
+import type { CandidateSet, Snapshot } from '../../src/engine/snapshot/snapshot.ts';
 import { validateSnapshot } from '../../src/engine/snapshot/snapshot-validator.ts';
 import { LocalCache } from '../support/local-cache.ts';
 
@@ -228,4 +229,97 @@ test.each([
   ],
 ])('a validator sees a wide address with %s', (_, damage) => {
   expect(damaged(views => damage(views.wideAddressBytes))).toThrow(/address text/);
+});
+
+/** Row of some IPv6 address, and the index of its first byte. */
+function wideRow({ rowBytes }: SnapshotViews): number {
+  let at = 0;
+  while (rowBytes[at + ROW_TEXT_LENGTH_BYTE] !== 0) at += ROW_BYTES;
+  return at;
+}
+
+/** Writes port text, its length, and the port of row 0. */
+function setPort({ rowBytes }: SnapshotViews, text: string, port: number, length = text.length): void {
+  rowBytes.set([0, 0, 0, 0, 0, length, port & 255, port >> 8], ROW_PORT_TEXT_BYTE);
+  rowBytes.set(Buffer.from(text), ROW_PORT_TEXT_BYTE);
+}
+
+const groupsEnd = ({ vettedGroups, newGroups }: CandidateSet) => (vettedGroups + newGroups) * GROUP_WORDS;
+
+test.each<[string, (views: SnapshotViews, snapshot: Snapshot) => void, RegExp]>([
+  [
+    'something behind the text',
+    ({ rowBytes }) => rowBytes.set([49], ROW_TEXT_LENGTH_BYTE - 1),
+    /address text/,
+  ],
+  ['a length that is one too small', ({ rowBytes }) => rowBytes[ROW_TEXT_LENGTH_BYTE]!--, /address text/],
+  [
+    'a text in an IPv6 row',
+    views => views.rowBytes.set([49], wideRow(views) + ROW_TEXT_BYTE),
+    /address text/,
+  ],
+  [
+    'something behind the text of an IPv6 address',
+    ({ wideAddressBytes }) => wideAddressBytes.set([49], 38),
+    /address text/,
+  ],
+  [
+    'something behind an IPv6 address',
+    ({ wideAddressBytes }) => wideAddressBytes.set([1], 63),
+    /address text/,
+  ],
+  ['a port with a leading zero', views => setPort(views, '080', 80), /bad port/],
+  ['something behind the digits of a port', views => setPort(views, '801', 80, 2), /bad port/],
+  ['something in the fifth place of a port', views => setPort(views, '80\0\u00001', 80, 2), /bad port/],
+  ['a port without digits', views => setPort(views, '', 80), /bad port/],
+  ['six digits of a port', views => setPort(views, '65535', 65_535, 6), /bad port/],
+  ['a port of 0', views => setPort(views, '0', 0), /bad port/],
+  ['a letter in a port', views => setPort(views, '8a', 80), /bad port/],
+  [
+    'a row in two entries of the index',
+    ({ idIndex }) => copyEntry(idIndex, 0, 1),
+    /is found at row|not found/,
+  ],
+  [
+    'an entry for a row that is not there',
+    ({ idIndex }) => idIndex.set([1000], filledEntry(idIndex, 0)),
+    /row 999 of 40/,
+  ],
+  [
+    'a closing pair with a key',
+    (_, { sets: [set] }) => set!.groups.set([1], groupsEnd(set!) + 1),
+    /closing pair/,
+  ],
+  [
+    'a key beyond all networks',
+    (_, { sets: [set] }) => set!.groups.set([0xffff_ffff], GROUP_KEY_WORD),
+    /has key/,
+  ],
+  [
+    'a grouping that is not there',
+    ({ header }) => header.set([9], setEntryWord(1)),
+    /grouped by attribute 8/,
+  ],
+])('a validator sees %s', (_, damage, problem) => {
+  expect(damaged(damage)).toThrow(
+    expect.objectContaining({ code: 'SNAPSHOT_CORRUPT', message: expect.stringMatching(problem) }),
+  );
+});
+
+function filledEntry(idIndex: Uint32Array, number: number): number {
+  return [...idIndex.keys()].filter(entry => idIndex[entry]! > 0)[number]!;
+}
+
+function copyEntry(idIndex: Uint32Array, from: number, to: number): void {
+  idIndex[filledEntry(idIndex, to)] = idIndex[filledEntry(idIndex, from)]!;
+}
+
+test('ports of one to five digits, each after another, pass', () => {
+  const ports = [1, 9, 10, 99, 100, 999, 1000, 9999, 10_000, 65_535, 80, 80, 443, 5];
+  const { snapshot } = new LocalCache({ capacity: 20 }).publish(
+    ports.map((port, i) => row(i, { port, vetted: true, ip: `8.8.8.${i}` })),
+  );
+  const reader = new DataView(snapshot.views.buffer, snapshot.views.layout.row.byteOffset);
+  const written = ports.map((_, i) => reader.getUint16(i * ROW_BYTES + ROW_PORT_BYTE, true));
+  expect(written).toEqual(ports);
 });

@@ -2,7 +2,9 @@
  * Answers on the wire, byte by byte: the head that is written in front of the body says what Node's own says,
  * and whatever is not the ordinary request is answered as it should be.
  */
+import type { ServerResponse } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { AnswerSender, HEAD_ROOM_BYTES } from '../../src/server/answers/answer-sender.ts';
 import { rawConnection, rawExchange } from './support/raw.ts';
 import { MESSAGEPACK, type SelectionAnswer, startTestServer, type TestServer } from './support/server.ts';
 import { until } from './support/until.ts';
@@ -219,5 +221,26 @@ test('the last request of a connection says so', async () => {
     ]);
   } finally {
     await server.close();
+  }
+});
+
+test('the date follows the clock, also when it is set back', () => {
+  let now = Date.parse('2026-01-02T12:00:00.900Z');
+  const terms = { keepAliveTimeoutMs: 15_000, requestsPerSocketMax: 10 };
+  const sender = new AnswerSender(terms, () => now);
+  const req = { httpVersionMajor: 1, httpVersionMinor: 1, method: 'GET' };
+  const date = () => {
+    let sent = '';
+    const end = (bytes: Buffer) => {
+      sent = bytes.toString('latin1');
+    };
+    const raw = { shouldKeepAlive: true, req, end } as unknown as ServerResponse;
+    const bytes = Buffer.alloc(HEAD_ROOM_BYTES + 8);
+    sender.send(raw, 'json', bytes, HEAD_ROOM_BYTES, bytes.length, false);
+    return /Date: (.*)\r/.exec(sent)![1];
+  };
+  for (const stepMs of [0, 50, 50, 999, 1, -1, -3_600_000, -1, 1_800_000, -86_400_000, 1_000]) {
+    now += stepMs;
+    expect(date()).toBe(new Date(now).toUTCString());
   }
 });

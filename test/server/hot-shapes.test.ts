@@ -107,3 +107,23 @@ test('no more requests are watched than the limit, and those that come later hav
   expect(many.at(-1)!.ring).toBeDefined();
   expect(shapes.size).toBe(1);
 });
+
+test('no number of lukewarm requests keeps a hot one from its ring', () => {
+  const lukewarm = Array.from({ length: SHAPES_MAX + 50 }, (_, i) => shape(i + 1));
+  const rates = lukewarm.map(each => [each, 15] as const);
+  ask(5, ...rates);
+  const hot = shape(1_000);
+  ask(5, ...rates.slice(0, 150), [hot, 1_000], ...rates.slice(150));
+  expect(hot.ring).toBeDefined();
+  expect(shapes.size).toBe(SHAPES_MAX);
+  // Nor do requests that are asked for once, between any two of a hot one.
+  for (let review = 0; review < 10; review++) {
+    for (let i = 0; i < 400; i++) {
+      shapes.hit(shape(2_000 + 400 * review + i));
+      if (i % 10 === 0) shapes.hit(hot);
+    }
+    shapes.review(REVIEW_MS);
+    expect(shapes.size).toBe(SHAPES_MAX);
+    expect(hot.ring).toBeDefined();
+  }
+});

@@ -127,6 +127,29 @@ describe('a request that is asked for often', () => {
   });
 });
 
+describe('requests of other askers', () => {
+  test('with odd Accept headers do not keep a URL from being prepared', async () => {
+    server = await startTestServer({ serveFrom: 'prepared' });
+    for (let i = 1; i <= 9; i++) {
+      await server.call(PATH, { headers: { accept: `application/json;q=0.${i}` } });
+    }
+    await heat(PATH);
+  });
+
+  test('that are too large for any slot take no rings from those that fit', async () => {
+    server = await startTestServer({ serveFrom: 'prepared', 'prepared.bytesMax': '8388608' });
+    const small = ['/v1/selection?count=5', '/v1/selection?count=6'];
+    for (const path of small) await heat(path);
+    expect(await prepared()).toMatchObject({ rings: 2, ringsUsed: 2 });
+    // Far hotter than the others, which have all rings there are.
+    for (let round = 0; round < 60; round++) {
+      for (let i = 0; i < 25; i++) await server.call('/v1/selection?count=250&partial=true');
+      for (const path of small) for (let i = 0; i < 6; i++) await server.call(path);
+      expect((await prepared()).ringsUsed).toBe(2);
+    }
+  });
+});
+
 describe('what is not prepared', () => {
   test('heavy requests, those with ids, and what is asked for once', async () => {
     server = await startTestServer({ serveFrom: 'prepared' });

@@ -2,14 +2,17 @@
 import { describe, expect, test } from 'vitest';
 import { answerRestStart } from '../../src/engine/encoding/answer-head.ts';
 import {
+  callFillers,
   countRevocation,
+  fillerCalls,
   NO_ANSWER,
+  ownedSlots,
   reserveRings,
   sharedRingWords,
   Taker,
 } from '../../src/engine/prepared/ring.ts';
 import { type RingShape, ROOM_BYTES, slotByteOffset } from '../../src/engine/prepared/ring-layout.ts';
-import type { RingTenant, TendResult, TendTask } from '../../src/workers/messages.ts';
+import type { RingTenant, TendOrder, TendResult } from '../../src/workers/messages.ts';
 import { RingTender } from '../../src/workers/ring-tender.ts';
 import { RingTending } from '../../src/workers/ring-tending.ts';
 import { LocalCache } from '../support/local-cache.ts';
@@ -24,7 +27,10 @@ function open(rows = 1_000) {
   cache.publish(relayPopulation().slice(0, rows));
   const memory = reserveRings(SHAPE);
   const { words } = sharedRingWords(memory);
-  const tending = new RingTending(memory, cache.reader(5), 5);
+  const worker = new RingTending(memory, cache.reader(5), 5);
+  const tending = {
+    tend: (order: TendOrder, calls = fillerCalls(words)) => worker.tend({ ...order, calls }),
+  };
   const takers = [0, 1].map(ring => new Taker(words, SHAPE, ring, 9));
   for (const taker of takers) taker.adopt();
   const tenant = (ring: number, more: Partial<RingTenant> = {}): RingTenant => ({
@@ -41,7 +47,7 @@ function open(rows = 1_000) {
     expect(answerRestStart('json', bytes, ROOM_BYTES)).toBe(rest);
     return JSON.parse(bytes.toString('utf8', ROOM_BYTES, takers[ring]!.end(slot)));
   };
-  return { cache, words, tending, takers, tenant, answer };
+  return { cache, memory, words, tending, takers, tenant, answer };
 }
 
 describe('a worker', () => {
@@ -80,6 +86,14 @@ describe('a worker', () => {
     expect(tending.tend({ tenants: [old], durationMs: 1_000 })).toEqual({ filled: 0, unfit: [] });
   });
 
+  test('whose answers nobody wants any more has them counted as drops', () => {
+    const { tending, tenant, takers } = open();
+    tending.tend({ tenants: [tenant(0)], durationMs: 30 });
+    takers[0]!.release(takers[0]!.take(() => 1));
+    takers[0]!.adopt();
+    expect(takers[0]!.drops).toEqual({ generation: 0, revoked: 0, tenancy: SHAPE.slots - 1 });
+  });
+
   test('begins where the owner found nothing', () => {
     const { tending, tenant, takers, words } = open();
     const taker = takers[0]!;
@@ -101,13 +115,39 @@ describe('a worker', () => {
   });
 });
 
+describe('a worker that is called away', () => {
+  test('between the giving of a task and its beginning, does one round and no more', () => {
+    const { tending, tenant, words } = open();
+    const calls = fillerCalls(words);
+    callFillers(words);
+    // Far less than a full ring, and than the time that it was given.
+    expect(tending.tend({ tenants: [tenant(0)], durationMs: 60_000 }, calls).filled).toBeLessThan(
+      SHAPE.slots,
+    );
+  });
+});
+
+test('a slot is given back whatever is thrown while its answer is prepared', () => {
+  const { memory, words, tenant } = open();
+  const broken = {
+    selectEncoded: () => {
+      throw new RangeError('a trap');
+    },
+  };
+  const tending = new RingTending(memory, broken, 6);
+  for (let i = 0; i < 3; i++) {
+    expect(() => tending.tend({ tenants: [tenant(0)], durationMs: 1, calls: 0 })).toThrow('a trap');
+    expect(ownedSlots(words, SHAPE)).toBe(0);
+  }
+});
+
 describe('the tender', () => {
   /** A pool that remembers its tasks; each is ended by hand. */
   class Pool {
-    readonly tasks: TendTask[] = [];
+    readonly tasks: TendOrder[] = [];
     readonly #endings: ((result: TendResult | Error) => void)[] = [];
 
-    tend(task: TendTask): Promise<TendResult> {
+    tend(task: TendOrder): Promise<TendResult> {
       this.tasks.push(task);
       return new Promise((resolve, reject) => {
         this.#endings.push(result => (result instanceof Error ? reject(result) : resolve(result)));
@@ -121,7 +161,7 @@ describe('the tender', () => {
   }
 
   const tenant = (ring: number): RingTenant => ({ ring, tenancy: 1, format: 'json', request: REQUEST });
-  const ringsOf = ({ tenants }: TendTask) => tenants.map(({ ring }) => ring);
+  const ringsOf = ({ tenants }: TendOrder) => tenants.map(({ ring }) => ring);
 
   test('has one task follow the other as long as there are tenants', async () => {
     const pool = new Pool();

@@ -2,12 +2,19 @@
 import type { Worker } from 'node:worker_threads';
 import { unpack } from 'msgpackr';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { reserveRings, sharedRingWords, Taker } from '../../src/engine/prepared/ring.ts';
+import type { RingShape } from '../../src/engine/prepared/ring-layout.ts';
 import { sharedControlWords, takenSeats } from '../../src/engine/publication.ts';
 import type { SelectionRequest } from '../../src/engine/selection/selection-types.ts';
 import { openCache } from '../../src/workers/cache.ts';
 import type { Cache } from '../../src/workers/cache-types.ts';
 import { fileSource } from '../../src/workers/source/file-source.ts';
-import { openSelectionPool, type PoolAnswer, type SelectionPool } from '../../src/workers/worker-pool.ts';
+import {
+  openSelectionPool,
+  type PoolAnswer,
+  type SelectionPool,
+  type SelectionPoolOptions,
+} from '../../src/workers/worker-pool.ts';
 import { CsvFile, vettedNodes } from '../support/csv-file.ts';
 import { until } from '../support/until.ts';
 
@@ -46,7 +53,9 @@ afterAll(async () => {
   file.remove();
 });
 
-async function openPool(options: { queueMax?: number; taskTimeoutMs?: number } = {}): Promise<SelectionPool> {
+async function openPool(
+  options: Partial<Omit<SelectionPoolOptions, 'threads'>> = {},
+): Promise<SelectionPool> {
   const pool = await openSelectionPool(cache, { threads: THREADS, queueMax: 100, ...options });
   pools = [...pools, pool];
   return pool;
@@ -180,6 +189,53 @@ describe('the selection workers', () => {
     await pool.close();
     await expect(pool.run('json', [{ count: 1 }])).rejects.toMatchObject({ code: 'CACHE_CLOSED' });
     await until('the seats are free', () => seats() === 1);
+  });
+});
+
+describe('workers that keep rings full', () => {
+  const SHAPE: RingShape = { rings: 2, slots: 20, slotBytes: 4_096 };
+  /** Far longer than a test may take: each of them ends because it is called away. */
+  const LONG_MS = 600_000;
+
+  async function openTendingPool() {
+    const rings = reserveRings(SHAPE);
+    const { words } = sharedRingWords(rings);
+    const pool = await openPool({ rings, taskTimeoutMs: LONG_MS });
+    const tend = (ring: number) => {
+      const tenancy = new Taker(words, SHAPE, ring, 0).adopt();
+      const tenants = [{ ring, tenancy, format: 'json', request: { count: 3 } }] as const;
+      return pool.tend({ tenants, durationMs: LONG_MS });
+    };
+    return { pool, tend };
+  }
+
+  test('come away for a task that was given before they had begun', async () => {
+    const { pool, tend } = await openTendingPool();
+    const heavy = Array.from({ length: THREADS }, () => pool.run('json', HEAVY));
+    // They wait behind the heavy ones, and it behind them.
+    const tended = [tend(0), tend(1)];
+    expect(await pool.run('json', [{ count: 1 }])).toHaveLength(1);
+    await Promise.all([...heavy, ...tended]);
+  });
+
+  test('come away when the others are busy, however few they are', async () => {
+    const { pool, tend } = await openTendingPool();
+    const heavy = pool.run('json', HEAVY);
+    const tended = tend(0);
+    const small = pool.run('json', [{ count: 1 }]);
+    await tended;
+    await Promise.all([heavy, small]);
+  });
+
+  test('stay while another is free', async () => {
+    const { pool, tend } = await openTendingPool();
+    let ended = false;
+    const tended = tend(0).then(() => {
+      ended = true;
+    });
+    for (let i = 0; i < 20; i++) await pool.run('json', [{ count: 1 }]);
+    expect(ended).toBe(false);
+    await Promise.all([tended, pool.run('json', HEAVY), pool.run('json', [{ count: 1 }])]);
   });
 });
 

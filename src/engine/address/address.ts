@@ -56,6 +56,13 @@ export function isIpv4(address: Uint8Array, at = 0): boolean {
 const OCTETS = Array.from({ length: 256 }, (_, octet) => String(octet));
 const OCTETS_AND_DOT = OCTETS.map(octet => `${octet}.`);
 
+/** A mask of the leading `bits` of four bytes as they stand in memory. */
+export function ipv4Mask(bits: number): number {
+  let mask = 0;
+  for (let i = 0; i < bits; i++) mask |= (0x80 >>> (i % 8)) << (8 * Math.floor(i / 8));
+  return mask;
+}
+
 /** Canonical text of the 16 bytes from `at`: dotted decimal, or IPv6 in the short form of RFC 5952. */
 export function formatAddress(address: Uint8Array, at = 0): string {
   if (isIpv4(address, at)) {

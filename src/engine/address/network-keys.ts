@@ -5,7 +5,7 @@
  */
 import { ADDRESS_BYTES } from '../../../native-layout/snapshot-row.ts';
 import { ByteDictionary } from '../byte-dictionary.ts';
-import { isIpv4, parseAddressBytes } from './address.ts';
+import { ipv4Mask, isIpv4, parseAddressBytes } from './address.ts';
 import { dottedDecimalEnd } from './dotted-decimal.ts';
 
 export interface PrefixBits {
@@ -110,13 +110,6 @@ export class NetworkKeys {
     this.key = this.#names.codeOf(this.#bytes, 0, length + 1);
     this.named = true;
   }
-}
-
-/** A mask of the leading `bits` of four bytes as they stand in memory. */
-export function ipv4Mask(bits: number): number {
-  let mask = 0;
-  for (let i = 0; i < bits; i++) mask |= (0x80 >>> (i % 8)) << (8 * Math.floor(i / 8));
-  return mask;
 }
 
 /** A prefix length from 0 to `width`, or -1 when the bytes are none. */

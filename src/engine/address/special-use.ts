@@ -3,7 +3,7 @@
  * node operator must not be able to point clients at internal services, so rows in them are refused unless a
  * range is allowed by name.
  */
-import { isIpv4, parseAddress } from './address.ts';
+import { ipv4Mask, isIpv4, parseAddress } from './address.ts';
 
 /** Name and CIDR of every range. Where ranges overlap the most specific one decides. */
 const RANGES: readonly (readonly [name: string, cidr: string])[] = [
@@ -83,13 +83,20 @@ export function specialUseTest(allowed: readonly string[]): SpecialUseTest {
   };
 }
 
-/** For each first octet of an IPv4 address 1 where some special-use range begins with it, allowed or not. */
-export function specialUseFirstBytes(): Uint8Array {
-  const ranges = rangesByFirstByte(
-    MOST_SPECIFIC_FIRST.filter(range => range.ipv4),
-    12,
-  );
-  return Uint8Array.from(ranges, possible => (possible === undefined ? 0 : 1));
+const IPV4_RANGES = MOST_SPECIFIC_FIRST.filter(range => range.ipv4);
+/** For each first octet of an IPv4 address 1 where some range can match it. */
+const IPV4_FIRST_BYTES = Uint8Array.from(rangesByFirstByte(IPV4_RANGES, 12), ranges => (ranges ? 1 : 0));
+/** First address and mask of each range, as the four bytes stand in memory. */
+const IPV4_FIRSTS = Int32Array.from(IPV4_RANGES, ({ bytes }) => wordOf(bytes.subarray(12)));
+const IPV4_MASKS = Int32Array.from(IPV4_RANGES, ({ bits }) => ipv4Mask(bits - 96));
+
+/** True when an IPv4 address, four bytes as they stand in memory, is in any range, allowed or not. */
+export function isSpecialIpv4(address: number): boolean {
+  if (IPV4_FIRST_BYTES[address & 0xff] === 0) return false;
+  for (let i = 0; i < IPV4_FIRSTS.length; i++) {
+    if ((address & IPV4_MASKS[i]!) === IPV4_FIRSTS[i]) return true;
+  }
+  return false;
 }
 
 /** For each first byte the ranges that can match it; `undefined` where none can, which is the common case. */
@@ -102,6 +109,10 @@ function rangesByFirstByte(ranges: readonly Range[], at: number): (Range[] | und
     });
     return possible.length === 0 ? undefined : possible;
   });
+}
+
+function wordOf(bytes: Uint8Array): number {
+  return bytes[0]! | (bytes[1]! << 8) | (bytes[2]! << 16) | (bytes[3]! << 24);
 }
 
 function parseRange(name: string, cidr: string): Range {

@@ -266,7 +266,7 @@ export class Taker {
     this.#words.store(word, this.#tenancy);
     for (const state of this.#states) {
       // Exchange: a slot that has been taken or is being filled is its owner's.
-      this.#words.compareExchange(state, READY, FREE);
+      if (this.#words.compareExchange(state, READY, FREE) === READY) this.drops.tenancy++;
     }
     return this.#tenancy;
   }

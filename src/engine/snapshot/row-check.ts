@@ -24,12 +24,16 @@ import {
   WIDE_TEXT_LENGTH_BYTE,
 } from '../../../native-layout/snapshot-row.ts';
 import { formatAddress, isIpv4 } from '../address/address.ts';
-import { readDottedDecimal } from '../address/dotted-decimal.ts';
+import { readDecimal, readDottedDecimal } from '../address/dotted-decimal.ts';
 import { CacheError } from '../errors.ts';
 import { hashRows } from './id-index.ts';
 import type { Snapshot } from './snapshot.ts';
 
 const PORT_TEXT_WORD = ROW_PORT_TEXT_BYTE / 4;
+/** Where length and value of a port stand in its second word; the fifth digit is below them. */
+const PORT_LENGTH_SHIFT = 8 * (ROW_PORT_TEXT_LENGTH_BYTE % 4);
+const PORT_SHIFT = 8 * (ROW_PORT_BYTE % 4);
+const ZERO = 48;
 const TEXT_WORD = ROW_TEXT_BYTE / 4;
 const TEXT_WORDS = (ROW_TEXT_BYTES + 1) / 4;
 /** For each length of a text, 7 bytes and more, the bits of its words that are to be zero. */
@@ -102,15 +106,20 @@ export class RowCheck {
     return wrong === 0;
   }
 
+  /** The digits of the port are the port in its one spelling, and zeros after it. */
   #isPort(word: number): boolean {
-    const { rowBytes, rowWords } = this.#snapshot.views;
-    const at = 4 * word;
-    const port = rowBytes[at + ROW_PORT_BYTE]! | (rowBytes[at + ROW_PORT_BYTE + 1]! << 8);
-    const text = `${port}`;
-    const good = port > 0 && isText(rowBytes, at + ROW_PORT_TEXT_BYTE, ROW_PORT_TEXT_BYTES, text);
-    if (!good || rowBytes[at + ROW_PORT_TEXT_LENGTH_BYTE] !== text.length) return false;
-    this.#portLow = rowWords[word + PORT_TEXT_WORD]!;
-    this.#portHigh = rowWords[word + ROW_PORT_WORD]!;
+    const { rowWords } = this.#snapshot.views;
+    const low = rowWords[word + PORT_TEXT_WORD]!;
+    const high = rowWords[word + ROW_PORT_WORD]!;
+    const length = (high >>> PORT_LENGTH_SHIFT) & 0xff;
+    const port = high >>> PORT_SHIFT;
+    if (length === 0 || length > ROW_PORT_TEXT_BYTES || port === 0) return false;
+    const read = readDecimal(this.#view, 4 * word + ROW_PORT_TEXT_BYTE, length);
+    const lowRest = length < 4 ? low >>> (8 * length) : 0;
+    const highRest = length < ROW_PORT_TEXT_BYTES ? high & 0xff : 0;
+    if (read !== port || (low & 0xff) === ZERO || lowRest !== 0 || highRest !== 0) return false;
+    this.#portLow = low;
+    this.#portHigh = high;
     return true;
   }
 

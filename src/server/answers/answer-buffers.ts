@@ -23,7 +23,7 @@ export class AnswerBuffers {
   readonly #bytesMax: number;
   readonly #departures: Departures;
 
-  /** `bytesMax`: bytes that may wait for slow readers at once. */
+  /** `bytesMax`: bytes that may wait for slow readers at once, or one answer where it is larger. */
   constructor(bytesMax: number, departures: Departures) {
     this.#bytesMax = bytesMax;
     this.#departures = departures;
@@ -35,7 +35,8 @@ export class AnswerBuffers {
    */
   take(bytes: number): AnswerBuffer {
     const { waitingBytes } = this.#departures;
-    if (waitingBytes + bytes > this.#bytesMax) {
+    // One answer is always taken: a limit that is smaller, as divided among threads, would refuse for ever.
+    if (waitingBytes > 0 && waitingBytes + bytes > this.#bytesMax) {
       throw new CacheError('OVERLOADED', `${waitingBytes} bytes of answers wait for slow readers`);
     }
     const bits = Math.max(SIZE_MIN_BITS, 32 - Math.clz32(bytes - 1));

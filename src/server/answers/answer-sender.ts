@@ -81,7 +81,9 @@ export class AnswerSender {
 
   /** Writes the head so that it ends at `end`; returns where it begins. */
   #writeHead(format: EncodedFormat, bytes: Buffer<ArrayBufferLike>, end: number, length: number): number {
-    if (this.#now() >= this.#headsUntilMs) this.#renewHeads();
+    const now = this.#now();
+    // The second half: the clock has been set back.
+    if (now >= this.#headsUntilMs || now < this.#headsUntilMs - SECOND_MS) this.#renewHeads(now);
     let at = end - 4;
     bytes[at] = CR;
     bytes[at + 1] = LF;
@@ -100,8 +102,7 @@ export class AnswerSender {
   }
 
   /** The Date line has whole seconds. */
-  #renewHeads(): void {
-    const now = this.#now();
+  #renewHeads(now: number): void {
     this.#headsUntilMs = now - (now % SECOND_MS) + SECOND_MS;
     for (const format of ['json', 'messagepack'] as const) {
       const head = Buffer.from(

@@ -35,13 +35,17 @@ export class BodyLane {
     const length = this.#ordinaryLength(incoming);
     const format = length === 0 ? undefined : negotiate(incoming.headers.accept);
     if (format === undefined) return false;
-    let before: Buffer | undefined;
+    let gathered: Buffer | undefined;
+    let received = 0;
     const onData = (chunk: Buffer): void => {
-      const bytes = before === undefined ? chunk : Buffer.concat([before, chunk]);
-      if (bytes.length < length) {
-        // A copy: what comes from a socket is good for this turn.
-        before = before === undefined ? Buffer.from(chunk) : bytes;
-        return;
+      received += chunk.length;
+      let bytes = chunk;
+      if (chunk.length < length) {
+        // Copied, each byte once: what comes from a socket is good for this turn.
+        gathered ??= Buffer.allocUnsafeSlow(length);
+        gathered.set(chunk, received - chunk.length);
+        if (received < length) return;
+        bytes = gathered;
       }
       incoming.off('data', onData);
       if (this.#answer(format, bytes, raw)) return;

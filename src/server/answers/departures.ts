@@ -5,6 +5,12 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
+/**
+ * Answers of one connection that may wait for its reader: a client that pipelines and does not read would
+ * else hold a slot or a buffer for each of the thousand requests that one read brings.
+ */
+export const WAITING_PER_CONNECTION_MAX = 16;
+
 /** Memory that one answer is sent from. */
 export interface Lent {
   /** Bytes that are missing elsewhere while it waits. */
@@ -13,11 +19,16 @@ export interface Lent {
   giveBack(): void;
 }
 
+/** What is under way on one connection. */
+interface UnderWay {
+  /** One that waits behind another hears nothing when its connection ends. */
+  readonly answers: Map<ServerResponse, Lent>;
+  /** Requests that are answered when some of these have left. */
+  readonly later: (() => void)[];
+}
+
 export class Departures {
-  /**
-   * Answers under way, by connection: one that waits behind another hears nothing when its connection ends.
-   */
-  readonly #underWay = new WeakMap<Socket, Map<ServerResponse, Lent>>();
+  readonly #underWay = new WeakMap<Socket, UnderWay>();
   #waitingBytes = 0;
   #count = 0;
 
@@ -31,6 +42,19 @@ export class Departures {
     return this.#waitingBytes;
   }
 
+  /** True when another answer may wait on the connection: so its next request may be answered now. */
+  hasRoom(socket: Socket): boolean {
+    if (this.#count === 0) return true;
+    const underWay = this.#underWay.get(socket);
+    return underWay === undefined || underWay.answers.size < WAITING_PER_CONNECTION_MAX;
+  }
+
+  /** Calls `answer` when there is room; nothing more is read from the connection before. */
+  whenRoom(socket: Socket, answer: () => void): void {
+    this.#underWayOn(socket).later.push(answer);
+    socket.pause();
+  }
+
   /** Gives `lent` back when the answer `raw`, which has been sent to its end, has left. */
   settle(raw: ServerResponse, lent: Lent): void {
     // Nothing waits: the system has taken all bytes during `end` (always, unless the reader is slow or
@@ -42,31 +66,43 @@ export class Departures {
     const { socket } = raw.req;
     this.#count++;
     this.#waitingBytes += lent.heldBytes;
-    this.#underWayOn(socket).set(raw, lent);
+    this.#underWayOn(socket).answers.set(raw, lent);
     // `close` comes after the last byte was taken, or when the connection is gone and nothing will be read
     // any more.
     raw.once('close', () => this.#release(socket, raw));
   }
 
-  #underWayOn(socket: Socket): Map<ServerResponse, Lent> {
-    let answers = this.#underWay.get(socket);
-    if (answers === undefined) {
-      answers = new Map();
-      this.#underWay.set(socket, answers);
-      socket.once('close', () => {
-        for (const raw of this.#underWayOn(socket).keys()) this.#release(socket, raw);
-      });
-    }
-    return answers;
+  #underWayOn(socket: Socket): UnderWay {
+    const known = this.#underWay.get(socket);
+    if (known !== undefined) return known;
+    const underWay: UnderWay = { answers: new Map(), later: [] };
+    this.#underWay.set(socket, underWay);
+    // Node goes on reading when little is left to write; it does not know of those that come later.
+    socket.on('resume', () => {
+      if (underWay.later.length > 0) socket.pause();
+    });
+    socket.once('close', () => {
+      for (const raw of underWay.answers.keys()) this.#release(socket, raw);
+    });
+    return underWay;
   }
 
   #release(socket: Socket, raw: ServerResponse): void {
-    const answers = this.#underWayOn(socket);
-    const lent = answers.get(raw);
+    const underWay = this.#underWayOn(socket);
+    const lent = underWay.answers.get(raw);
     if (lent === undefined) return;
-    answers.delete(raw);
+    underWay.answers.delete(raw);
     this.#count--;
     this.#waitingBytes -= lent.heldBytes;
     lent.giveBack();
+    goOn(socket, underWay);
   }
+}
+
+/** Answers what was put off, as far as there is room; then the connection is read again. */
+function goOn(socket: Socket, { answers, later }: UnderWay): void {
+  if (socket.destroyed) later.length = 0;
+  if (later.length === 0) return;
+  while (later.length > 0 && answers.size < WAITING_PER_CONNECTION_MAX) later.shift()!();
+  if (later.length === 0) socket.resume();
 }

@@ -4,8 +4,9 @@
  * all decisions fall in `review`, a few times a second.
  */
 import type { EncodedFormat, SelectionRequest } from '../../engine/selection/selection-types.ts';
+import { coldest } from './coldest.ts';
 
-/** Requests that are watched at once; more are not, until some have cooled down. */
+/** Requests that are watched at once; when they are that many, the coldest makes room for a new one. */
 export const SHAPES_MAX = 256;
 /** A request asked for more often has its answers prepared; asked for less often, no longer. A second. */
 export const HOT_PER_SECOND = 100;
@@ -52,7 +53,7 @@ export function shapeKey(format: EncodedFormat, request: SelectionRequest): stri
 
 /** Rings as this file needs them: given to a shape, and taken back. */
 export interface RingOffice<Ring> {
-  /** A ring that nobody has; undefined when there is none, or when no slot is large enough for the shape. */
+  /** A ring that nobody has; undefined when there is none. */
   open(shape: HotShape<Ring>): Ring | undefined;
   close(ring: Ring): void;
 }
@@ -85,8 +86,7 @@ export class HotShapes<Ring> {
       shape.barred = Math.max(0, shape.barred - 1);
       if (shape.ring !== undefined && shape.perSecond < COLD_PER_SECOND) this.#close(shape);
       if (shape.ring === undefined && shape.perSecond < FORGOTTEN_PER_SECOND) {
-        this.#watched.delete(shape.key);
-        shape.watched = false;
+        this.#unwatch(shape);
       }
     }
     const waiting = [...this.#watched.values()]
@@ -104,18 +104,27 @@ export class HotShapes<Ring> {
     if (shape.ring !== undefined) this.#close(shape);
   }
 
-  shapes(): IterableIterator<HotShape<Ring>> {
-    return this.#watched.values();
-  }
-
   #watch(shape: HotShape<Ring>): HotShape<Ring> {
     const known = this.#watched.get(shape.key);
     if (known !== undefined) return known;
-    if (this.#watched.size < SHAPES_MAX) {
-      shape.watched = true;
-      this.#watched.set(shape.key, shape);
-    }
+    if (this.#watched.size >= SHAPES_MAX && !this.#dropColdest()) return shape;
+    shape.watched = true;
+    shape.hits = 0;
+    shape.perSecond = 0;
+    this.#watched.set(shape.key, shape);
     return shape;
+  }
+
+  /** One that has a ring is watched as long as it has it. False when all have. */
+  #dropColdest(): boolean {
+    const dropped = coldest(this.#watched.values(), heatWithoutRing);
+    if (dropped !== undefined) this.#unwatch(dropped);
+    return dropped !== undefined;
+  }
+
+  #unwatch(shape: HotShape<Ring>): void {
+    this.#watched.delete(shape.key);
+    shape.watched = false;
   }
 
   #close(shape: HotShape<Ring>): void {
@@ -125,14 +134,20 @@ export class HotShapes<Ring> {
 
   /** Takes the ring of the coldest, when that is much colder. */
   #displaceFor(shape: HotShape<Ring>): boolean {
-    let coldest: HotShape<Ring> | undefined;
-    for (const other of this.#watched.values()) {
-      if (other.ring !== undefined && !(other.perSecond >= (coldest?.perSecond ?? Infinity))) coldest = other;
-    }
-    if (coldest === undefined || coldest.perSecond * HOTTER > shape.perSecond) return false;
-    this.#close(coldest);
+    const other = coldest(this.#watched.values(), heatWithRing);
+    if (other === undefined || other.perSecond * HOTTER > shape.perSecond) return false;
+    this.#close(other);
     return true;
   }
+}
+
+/** What was counted since the last review counts beside what was counted before; infinite: does not go. */
+function heatWithoutRing({ ring, perSecond, hits }: HotShape<unknown>): number {
+  return ring === undefined ? perSecond + hits : Number.POSITIVE_INFINITY;
+}
+
+function heatWithRing({ ring, perSecond }: HotShape<unknown>): number {
+  return ring === undefined ? Number.POSITIVE_INFINITY : perSecond;
 }
 
 export function newShape<Ring>(format: EncodedFormat, request: SelectionRequest): HotShape<Ring> | undefined {

@@ -4,7 +4,8 @@
  * send them. Where there is none, whatever the reason, the caller answers in place at once. HTTP threads
  * only.
  */
-import { writeAnswerHead } from '../../engine/encoding/answer-head.ts';
+import { assert } from '../../engine/assert.ts';
+import { ANSWER_HEAD_BYTES_MAX, writeAnswerHead } from '../../engine/encoding/answer-head.ts';
 import { encodedBytesMax } from '../../engine/encoding/encode.ts';
 import { NO_ANSWER, type RingMemory, sharedRingWords, Taker } from '../../engine/prepared/ring.ts';
 import { type RingShape, ROOM_BYTES, slotByteOffset } from '../../engine/prepared/ring-layout.ts';
@@ -12,8 +13,14 @@ import { DEFAULT_COUNT } from '../../engine/selection/selection-request.ts';
 import type { EncodedFormat, SelectionRequest } from '../../engine/selection/selection-types.ts';
 import type { CacheReader } from '../../workers/cache-types.ts';
 import type { RingTenant } from '../../workers/messages.ts';
+import { HEAD_ROOM_BYTES } from './answer-sender.ts';
 import type { Lent } from './departures.ts';
 import { type HotShape, HotShapes, newShape } from './hot-shapes.ts';
+
+assert(
+  HEAD_ROOM_BYTES + ANSWER_HEAD_BYTES_MAX <= ROOM_BYTES,
+  'both heads fit into the room in front of an answer',
+);
 
 /** A slot of a ring, with an answer in it that is this thread's. */
 export class PreparedSlot implements Lent {
@@ -134,8 +141,13 @@ export class PreparedAnswers {
     return this.#options.memory;
   }
 
-  /** What is to be counted and asked for when `request` comes again; undefined when it cannot be prepared. */
+  /**
+   * What is to be counted and asked for when `request` comes again; undefined when it cannot be prepared.
+   * What no slot is large enough for has no shape, so that it never competes for a ring.
+   */
   shapeOf(format: EncodedFormat, request: SelectionRequest): PreparedShape | undefined {
+    const bytesMax = encodedBytesMax(format, request.count ?? DEFAULT_COUNT);
+    if (bytesMax > this.#shape.slotBytes - ROOM_BYTES) return undefined;
     return newShape(format, request);
   }
 
@@ -195,8 +207,6 @@ export class PreparedAnswers {
 
   #open(shape: PreparedShape): OwnRing | undefined {
     const { format, request } = shape;
-    const bytesMax = encodedBytesMax(format, request.count ?? DEFAULT_COUNT);
-    if (bytesMax > this.#shape.slotBytes - ROOM_BYTES) return undefined;
     const ring = this.#rings.find(candidate => candidate.shape === undefined);
     if (ring === undefined) return undefined;
     const tenancy = ring.taker.adopt();

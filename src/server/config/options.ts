@@ -134,7 +134,11 @@ export function readersNeeded(values: ConfigValues): number {
 
 const SPARE_READERS = 2;
 
-/** The limits that one of `threads` HTTP threads keeps: its share of those of the whole server. */
+/**
+ * The limits that one of `threads` HTTP threads keeps: its share of those of the whole server. That of one
+ * address is not divided: the kernel chooses a thread by a hash, and may give all connections of an address
+ * with few to the same one.
+ */
 export function sharedOptions(options: ServerOptions, threads: number): ServerOptions {
   const { http, workerPool } = options;
   const share = (limit: number) => Math.max(1, Math.ceil(limit / threads));
@@ -144,7 +148,6 @@ export function sharedOptions(options: ServerOptions, threads: number): ServerOp
     http: {
       ...http,
       connectionsMax: share(http.connectionsMax),
-      connectionsPerAddressMax: share(http.connectionsPerAddressMax),
       answerBytesMax: share(http.answerBytesMax),
     },
   };

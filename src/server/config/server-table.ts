@@ -61,7 +61,7 @@ const SELECTION_KEYS = {
     description:
       'Threads that serve HTTP on the one port, over one copy of the cache; each takes a reader seat. ' +
       '`auto`: the cores that the worker pool leaves, 8 at the most, where the system lets several ' +
-      'threads share a port (Linux); else one. Limits of connections and of waiting answers are divided ' +
+      'threads share a port (Linux); else one. `http.connectionsMax` and `http.answerBytesMax` are divided ' +
       'among them.',
   }),
   serveFrom: choice({
@@ -78,7 +78,8 @@ const SELECTION_KEYS = {
     max: 4_096 * MIB,
     unit: 'bytes',
     description:
-      'Memory for prepared answers, over all HTTP threads: reserved as address space, paid for when used.',
+      'Memory for prepared answers, over all HTTP threads: reserved as address space, paid for when used. ' +
+      'Little memory for many threads means fewer answers each.',
   }),
   inPlaceLimitMicros: integer({
     default: 250,
@@ -235,14 +236,18 @@ const LIMIT_KEYS = {
     min: 1,
     max: 1_000_000,
     unit: 'connections',
-    description: 'Connections at once.',
+    description:
+      'Connections at once. Each HTTP thread takes an equal share; the kernel chooses the thread by a ' +
+      'hash, so one may be full a little before all are.',
   }),
   'http.connectionsPerAddressMax': integer({
     default: 10_000,
     min: 1,
     max: 1_000_000,
     unit: 'connections',
-    description: 'Connections at once from one address.',
+    description:
+      'Connections at once from one address, counted by each HTTP thread for itself: with N threads an ' +
+      'address may hold up to N times as many.',
   }),
   'http.answerBytesMax': integer({
     default: 256 * MIB,
@@ -250,7 +255,8 @@ const LIMIT_KEYS = {
     max: 16_384 * MIB,
     unit: 'bytes',
     description:
-      'Answers that wait for slow readers, in total; beyond it requests are refused with OVERLOADED.',
+      'Answers that wait for slow readers, in total; beyond it requests are refused with OVERLOADED. Each ' +
+      'HTTP thread takes an equal share, and one answer always.',
   }),
   'http.eventLoopDelayMaxMs': integer({
     default: 50,

@@ -28,7 +28,8 @@ const remembered = new Map<string, EncodedFormat | undefined>();
 /** The format to answer in; `undefined` when the client accepts neither. JSON where it does not care. */
 export function negotiate(accept: string | undefined): EncodedFormat | undefined {
   if (accept === undefined || accept === '*/*') return 'json';
-  if (remembered.has(accept)) return remembered.get(accept);
+  const known = remembered.get(accept);
+  if (known !== undefined || remembered.has(accept)) return known;
   const format = bestFormat(parseRanges(accept));
   if (accept.length <= REMEMBERED_CHARACTERS_MAX) {
     if (remembered.size >= REMEMBERED_MAX) remembered.clear();

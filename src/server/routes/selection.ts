@@ -105,11 +105,11 @@ function inPlaceSuits({ answers, request }: Answering): boolean {
   return answers.inPlaceSuits(request);
 }
 
-function learn(lane: FastLane, { headers, method, url }: FastifyRequest, answering: Answering): void {
+function learn(lane: FastLane, { method, url }: FastifyRequest, answering: Answering): void {
   if (method !== 'GET') return;
   const { context, format, request } = answering;
   const shape = context.prepared?.shapeOf(format, request);
-  lane.learn(url, { accept: headers.accept, format, request, shape });
+  lane.learn(url, { format, request, shape });
 }
 
 /** Returns undefined when the answer has been sent. */

@@ -3,7 +3,7 @@
  * it has ended, told what changes, and added to the sums. Main thread.
  */
 import { Worker } from 'node:worker_threads';
-import { endedReport, summedReport, type ThreadReport } from '../thread-report.ts';
+import { emptyReport, endedReport, summedReport, type ThreadReport } from '../thread-report.ts';
 import type { HttpThreadData, MessageFromThread, MessageToThread } from './thread-messages.ts';
 import { HTTP_THREAD_URL } from './thread-url.ts';
 
@@ -40,7 +40,9 @@ export class HttpThread {
   #report: ThreadReport | undefined;
   /** Of the threads before the one that lives. */
   #ended: ThreadReport | undefined;
-  #awaitingReport: (() => void)[] = [];
+  /** Those who wait for a report; each for a moment only. */
+  readonly #awaitingReport = new Set<() => void>();
+  #asked = false;
   #failure: string | undefined;
 
   constructor(options: HttpThreadOptions) {
@@ -83,20 +85,32 @@ export class HttpThread {
     this.#worker?.postMessage(message);
   }
 
-  /** What it has counted, up to now when it answers in time; undefined when nothing was ever heard of it. */
-  async report(): Promise<ThreadReport | undefined> {
-    if (this.#worker !== undefined) {
-      let timer: NodeJS.Timeout | undefined;
-      const answered = new Promise<void>(resolve => this.#awaitingReport.push(resolve));
-      const late = new Promise<void>(resolve => {
-        timer = setTimeout(resolve, REPORT_TIMEOUT_MS);
-      });
-      this.post({ kind: 'report' });
-      await Promise.race([answered, late]);
-      clearTimeout(timer);
-    }
+  /** What it has counted, up to now when it answers in time; zeros when nothing was ever heard of it. */
+  async report(): Promise<ThreadReport> {
+    if (this.#worker !== undefined) await this.#heardOrLate();
     const parts = [this.#report, this.#ended].filter(part => part !== undefined);
-    return parts.length === 0 ? undefined : summedReport(parts);
+    return parts.length === 0 ? emptyReport() : summedReport(parts);
+  }
+
+  /** One question is under way at a time, for all who ask: a thread that is stuck gathers no more of them. */
+  #heardOrLate(): Promise<void> {
+    return new Promise(resolve => {
+      const done = () => {
+        clearTimeout(timer);
+        this.#awaitingReport.delete(done);
+        resolve();
+      };
+      const timer = setTimeout(done, REPORT_TIMEOUT_MS);
+      this.#awaitingReport.add(done);
+      if (this.#asked) return;
+      this.#asked = true;
+      this.post({ kind: 'report' });
+    });
+  }
+
+  #stopAwaiting(): void {
+    this.#asked = false;
+    for (const done of this.#awaitingReport) done();
   }
 
   /** Lets it answer what is under way, and end; at the latest after `deadlineMs`. */
@@ -122,7 +136,7 @@ export class HttpThread {
   #heard(worker: Worker, message: MessageFromThread): void {
     if (message.kind === 'report') {
       this.#report = message.report;
-      for (const resolve of this.#awaitingReport.splice(0)) resolve();
+      this.#stopAwaiting();
     } else if (message.kind === 'failed') {
       this.#failure = message.detail;
     } else {
@@ -132,7 +146,7 @@ export class HttpThread {
 
   #exited(reason: string): void {
     this.#worker = undefined;
-    for (const resolve of this.#awaitingReport.splice(0)) resolve();
+    this.#stopAwaiting();
     if (this.#report !== undefined) {
       const ended = endedReport(this.#report);
       this.#ended = this.#ended === undefined ? ended : summedReport([this.#ended, ended]);
