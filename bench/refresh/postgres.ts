@@ -92,7 +92,7 @@ async function fill(url: string, rows: number): Promise<void> {
 /** Reads all rows and builds nothing; milliseconds from the start to the end. */
 type Floor = () => Promise<number>;
 
-/** `psql` with the statement that the source sends; where there is none, our own reading without a builder. */
+/** `psql` with the statement that the source sends; without one, our own reading without a builder. */
 async function floorOf(url: string): Promise<{ readonly name: string; readonly run: Floor }> {
   const psql = psqlPath();
   if (psql === undefined) {
