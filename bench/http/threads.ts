@@ -57,7 +57,10 @@ async function withServer<T>(
   const server = await startOurs(`sortition, ${threads} HTTP threads`, flags);
   try {
     // The first of them answers before the last one listens.
-    while ((await statusOf(server)).httpThreads.length < threads) await elapsed(POLL_MS);
+    while (!(await statusOf(server)).httpThreads.every(({ answers }) => answers > 0)) {
+      await answersOf(server, threads);
+      await elapsed(POLL_MS);
+    }
     return await work(server);
   } finally {
     await server.stop();
