@@ -9,6 +9,8 @@ export default defineConfig({
     // Tests start servers, threads and processes: two files at a time, each in a process of its own.
     pool: 'forks',
     maxWorkers: 2,
+    // V8 may end a process whose worker threads end, where the processor has protection keys: see README.md.
+    execArgv: ['--no-memory-protection-keys'],
     testTimeout: 60_000,
     hookTimeout: 120_000,
   },

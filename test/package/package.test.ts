@@ -24,7 +24,9 @@ if (isMainThread) {
   const there = await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
   const picked = cache.select({ count: 110 });
   await cache.close();
-  console.log(JSON.stringify({ here: picked.length, there, layout: LAYOUT_VERSION, ip: picked.at(0).ip }));
+  const { kernel } = cache;
+  const ip = picked.at(0).ip;
+  console.log(JSON.stringify({ here: picked.length, there, layout: LAYOUT_VERSION, kernel, ip }));
 } else {
   const cache = attachCache(workerData);
   parentPort.postMessage(cache.select({ count: 7 }).nodes.length);
@@ -126,7 +128,13 @@ describe('the packed package', () => {
   it.each(SUPPORTED)('selects in two threads on Node %s', async version => {
     const node = nodeOf(version);
     const { stdout } = await run(node, ['program.mjs', 'population.csv'], { cwd: project });
-    expect(JSON.parse(stdout)).toMatchObject({ here: 110, there: 7, layout: 1, ip: expect.any(String) });
+    expect(JSON.parse(stdout)).toMatchObject({
+      here: 110,
+      there: 7,
+      layout: 2,
+      kernel: 'wasm',
+      ip: expect.any(String),
+    });
     const cli = join(project, 'node_modules/sortition/dist/src/server/main.js');
     const answer = await run(node, [cli, 'select', '--source', 'population.csv', '--count', '3', '--json'], {
       cwd: project,
