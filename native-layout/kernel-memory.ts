@@ -38,27 +38,27 @@ export const KERNEL_WORD = {
   MOVES: 11,
   /** Picks whose group has several members, two words each: where the pick is, and how many they are. */
   CHOICES: 12,
-  OUTPUT: 15,
+  OUTPUT: 13,
   /** The id index's keys, eight addends and eight factors, and the seed that they come from. */
-  INDEX_KEYS: 13,
-  INDEX_SEED: 14,
+  INDEX_KEYS: 14,
+  INDEX_SEED: 15,
 
   /** Ids as text, before they are decoded. */
-  ID_TEXT: 19,
+  ID_TEXT: 16,
 
   /** Nothing: where a number goes that nobody reads. */
-  FETCHED: 26,
+  FETCHED: 17,
 
-  ROW: 16,
-  ID_INDEX: 17,
-  WIDE_ADDRESS: 18,
+  ROW: 18,
+  ID_INDEX: 19,
+  WIDE_ADDRESS: 20,
 
-  PICKED: 20,
-  NEW_PICKED: 21,
-  NEW_WANTED: 22,
-  VETTED_WANTED: 23,
-  EXCLUDED_KNOWN: 24,
-  HELD_KNOWN: 25,
+  PICKED: 21,
+  NEW_PICKED: 22,
+  NEW_WANTED: 23,
+  VETTED_WANTED: 24,
+  EXCLUDED_KNOWN: 25,
+  HELD_KNOWN: 26,
 
   /** A word a column. */
   ATTRIBUTES: 32,

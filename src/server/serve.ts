@@ -9,6 +9,7 @@ import type { Logger } from 'pino';
 import { type RingMemory, reserveRings } from '../engine/prepared/ring.ts';
 import { openCache } from '../workers/cache.ts';
 import type { Cache } from '../workers/cache-types.ts';
+import { compiledKernel } from '../workers/kernel-module.ts';
 import { RingTender } from '../workers/ring-tender.ts';
 import { reapSlotsOfWorkers } from '../workers/slot-reaper.ts';
 import { openSelectionPool, type SelectionPool } from '../workers/worker-pool.ts';
@@ -94,10 +95,19 @@ async function open(config: Config, log: Logger, opened: Opened): Promise<Runnin
   const { url, others } = await openListeners({ ...parts, context, tending }, listenMain, opened);
   if (others !== undefined) whole.attachThreads(others);
   const { admin, adminUrl } = await openAdmin(context, cache, opened);
+  const { source } = cache.status();
+  const { kernel } = cache;
   log.info(
-    { url, adminUrl: adminUrl ?? 'off: no admin token', source: cache.status().source, httpThreads: threads },
+    { url, adminUrl: adminUrl ?? 'off: no admin token', source, httpThreads: threads, kernel },
     'listening',
   );
+  if (kernel !== 'wasm') {
+    const problem = compiledKernel().problem ?? 'a slot is beyond 4 GiB: lower capacity.nodes';
+    log.warn(
+      { problem },
+      'selections come from the plain TypeScript twin, several times slower than the kernel',
+    );
+  }
   const listeners = admin === undefined ? [data] : [data, admin];
   let stopping: Promise<void> | undefined;
   const stop = () => {

@@ -1,10 +1,11 @@
 /** Rows as fields against the same rows as objects: the same snapshot, and the same counts. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { HEADER_WORD } from '../../native-layout/snapshot-header.ts';
 import { snapshotViews } from '../../native-layout/snapshot-views.ts';
 import { readDottedDecimal } from '../../src/engine/address/dotted-decimal.ts';
 import { ByteDictionary, FULL } from '../../src/engine/byte-dictionary.ts';
-import type { FieldRows } from '../../src/engine/snapshot/field-rows.ts';
+import { ABSENT, FIELD, type FieldRows } from '../../src/engine/snapshot/field-rows.ts';
 import type { NodeRow } from '../../src/engine/snapshot/node-row.ts';
 import { packSnapshot } from '../../src/engine/snapshot/snapshot.ts';
 import { SnapshotBuilder } from '../../src/engine/snapshot/snapshot-builder.ts';
@@ -56,6 +57,23 @@ const forms: fc.Arbitrary<FieldForm> = fc.record({
   network: fc.constantFrom('text', 'bytes'),
   portBytes: fc.constantFrom(2, 4, 8),
   gap: fc.constantFrom('', '1', '.', ':80', '\0\0\0\0', '/2'),
+});
+
+test('a row that does not say whether it is vetted is new', () => {
+  const list = [1, 2, 3].map(n => ({
+    id: testId(n),
+    ip: `20.1.${n}.3`,
+    port: 80,
+    vetted: true,
+    attributes: [undefined, undefined],
+  }));
+  const form = { id: 'bytes', address: 'text', network: 'text', portBytes: 2, gap: '' } as const;
+  const fields = fieldRowsOf(list, form, ATTRIBUTES);
+  const unsaid = fields.places.slice();
+  unsaid[2 * (FIELD.attributes + ATTRIBUTES) + 2 * FIELD.vetted] = ABSENT;
+  built(builder => builder.appendFields({ ...fields, places: unsaid }));
+  const { header } = snapshotViews(CACHE.slots[0]!, CACHE.layout);
+  expect([header[HEADER_WORD.VETTED], header[HEADER_WORD.NEW]]).toEqual([2, 1]);
 });
 
 test('rows as fields, in any form and in any batches, make the snapshot that they make as objects', () => {

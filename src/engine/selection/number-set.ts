@@ -1,8 +1,8 @@
 // @hotpath
 /**
  * A set of small numbers (rows, network numbers, attribute codes) as one bit each, emptied by undoing what
- * was set. Against a hash table it saves a multiplication, the comparison of the key and every collision: 0.7
- * of 4 µs in a selection of 110. A million numbers take 125 kB, which stays in the second-level cache.
+ * was set: without the multiplication, the comparison and the collisions of a hash table. A million numbers
+ * take 125 kB, which stays in the second-level cache.
  */
 
 const BITS = 32;

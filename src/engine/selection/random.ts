@@ -11,6 +11,7 @@
 export const KEY_WORDS = 8;
 const BLOCK_WORDS = 16;
 const BLOCKS = 16;
+const ROUNDS = 8;
 /** Blocks that are interleaved: word 0 of each, then word 1 of each, and so on. */
 const LANES = 4;
 const BUFFER_WORDS = BLOCK_WORDS * BLOCKS;
@@ -81,54 +82,54 @@ export class Random {
   }
 }
 
-/**
- * The high 32 bits of the 64-bit product. For small `n` in 32-bit integers, whose latency is half that of
- * doubles; else in doubles, whose intermediate products stay below 2^48 and are exact.
- */
+/** The high 32 bits of the 64-bit product. Intermediate products stay below 2^48, and are exact. */
 function highHalf(x: number, n: number): number {
-  if (n <= 0xffff) return (Math.imul(x >>> 16, n) + (Math.imul(x & 0xffff, n) >>> 16)) >>> 16;
   const low = Math.floor((x & 0xffff) * n * 2 ** -16);
   return (((x >>> 16) * n + low) * 2 ** -16) >>> 0;
 }
+
+/** "expand 32-byte k" */
+const CONSTANTS = [0x61707865, 0x3320646e, 0x79622d32, 0x6b206574];
+const FIRST_KEY_WORD = CONSTANTS.length;
+const COUNTER_WORD = FIRST_KEY_WORD + KEY_WORDS;
+/** Words of a quarter round: four columns, then four diagonals. */
+const QUARTERS = [
+  [0, 4, 8, 12],
+  [1, 5, 9, 13],
+  [2, 6, 10, 14],
+  [3, 7, 11, 15],
+  [0, 5, 10, 15],
+  [1, 6, 11, 12],
+  [2, 7, 8, 13],
+  [3, 4, 9, 14],
+] as const;
 
 /**
  * One ChaCha8 block with counter `counter` and a zero nonce, written to every fourth word of `out` from index
  * `at`. At the end only the key is added: constants, counter and nonce are public, and adding them hides
  * nothing.
  */
-// biome-ignore format: four columns, then four diagonals side by side, are how the algorithm is read and how it runs fast
 function chacha8(out: Uint32Array, at: number, key: Uint32Array, counter: number): void {
-  const k0 = key[0]! | 0, k1 = key[1]! | 0, k2 = key[2]! | 0, k3 = key[3]! | 0;
-  const k4 = key[4]! | 0, k5 = key[5]! | 0, k6 = key[6]! | 0, k7 = key[7]! | 0;
-  let a = 0x61707865, b = 0x3320646e, c = 0x79622d32, d = 0x6b206574;
-  let e = k0, f = k1, g = k2, h = k3;
-  let i = k4, j = k5, k = k6, l = k7;
-  let m = counter | 0, n = 0, o = 0, p = 0;
-  for (let round = 0; round < 8; round += 2) {
-    a = (a + e) | 0; b = (b + f) | 0; c = (c + g) | 0; d = (d + h) | 0;
-    m = rotate(m ^ a, 16); n = rotate(n ^ b, 16); o = rotate(o ^ c, 16); p = rotate(p ^ d, 16);
-    i = (i + m) | 0; j = (j + n) | 0; k = (k + o) | 0; l = (l + p) | 0;
-    e = rotate(e ^ i, 12); f = rotate(f ^ j, 12); g = rotate(g ^ k, 12); h = rotate(h ^ l, 12);
-    a = (a + e) | 0; b = (b + f) | 0; c = (c + g) | 0; d = (d + h) | 0;
-    m = rotate(m ^ a, 8); n = rotate(n ^ b, 8); o = rotate(o ^ c, 8); p = rotate(p ^ d, 8);
-    i = (i + m) | 0; j = (j + n) | 0; k = (k + o) | 0; l = (l + p) | 0;
-    e = rotate(e ^ i, 7); f = rotate(f ^ j, 7); g = rotate(g ^ k, 7); h = rotate(h ^ l, 7);
-
-    a = (a + f) | 0; b = (b + g) | 0; c = (c + h) | 0; d = (d + e) | 0;
-    p = rotate(p ^ a, 16); m = rotate(m ^ b, 16); n = rotate(n ^ c, 16); o = rotate(o ^ d, 16);
-    k = (k + p) | 0; l = (l + m) | 0; i = (i + n) | 0; j = (j + o) | 0;
-    f = rotate(f ^ k, 12); g = rotate(g ^ l, 12); h = rotate(h ^ i, 12); e = rotate(e ^ j, 12);
-    a = (a + f) | 0; b = (b + g) | 0; c = (c + h) | 0; d = (d + e) | 0;
-    p = rotate(p ^ a, 8); m = rotate(m ^ b, 8); n = rotate(n ^ c, 8); o = rotate(o ^ d, 8);
-    k = (k + p) | 0; l = (l + m) | 0; i = (i + n) | 0; j = (j + o) | 0;
-    f = rotate(f ^ k, 7); g = rotate(g ^ l, 7); h = rotate(h ^ i, 7); e = rotate(e ^ j, 7);
+  const state = new Uint32Array(BLOCK_WORDS);
+  state.set(CONSTANTS);
+  state.set(key, FIRST_KEY_WORD);
+  state[COUNTER_WORD] = counter;
+  for (let round = 0; round < ROUNDS; round += 2) {
+    for (const [a, b, c, d] of QUARTERS) {
+      mix(state, a, b, d, 16);
+      mix(state, c, d, b, 12);
+      mix(state, a, b, d, 8);
+      mix(state, c, d, b, 7);
+    }
   }
-  out[at] = a; out[at + 4] = b; out[at + 8] = c; out[at + 12] = d;
-  out[at + 16] = e + k0; out[at + 20] = f + k1; out[at + 24] = g + k2; out[at + 28] = h + k3;
-  out[at + 32] = i + k4; out[at + 36] = j + k5; out[at + 40] = k + k6; out[at + 44] = l + k7;
-  out[at + 48] = m; out[at + 52] = n; out[at + 56] = o; out[at + 60] = p;
+  for (let i = 0; i < KEY_WORDS; i++) state[FIRST_KEY_WORD + i]! += key[i]!;
+  for (let i = 0; i < BLOCK_WORDS; i++) out[at + LANES * i] = state[i]!;
+  state.fill(0);
 }
 
-function rotate(x: number, by: number): number {
-  return (x << by) | (x >>> (32 - by));
+/** Adds word `other` to word `sum`, and turns what `turned` and that differ in left by `bits`. */
+function mix(state: Uint32Array, sum: number, other: number, turned: number, bits: number): void {
+  state[sum]! += state[other]!;
+  const difference = state[turned]! ^ state[sum]!;
+  state[turned] = (difference << bits) | (difference >>> (32 - bits));
 }

@@ -11,7 +11,7 @@ export const FIELD = {
   port: 2,
   /** Absent or empty: computed from the address. */
   network: 3,
-  /** A byte: 0 is the new pool, anything else the vetted one. */
+  /** A byte: 0, or none, is the new pool, anything else the vetted one. */
   vetted: 4,
   /** UTF-8 name of the criterion that keeps the node out of selections; absent: eligible. */
   ineligible: 5,

@@ -219,7 +219,9 @@ export class SnapshotBuilder {
   #judge({ bytes, places }: FieldRows, at: number): number {
     const reason = places[at + 2 * FIELD.ineligible]!;
     if (reason === ABSENT) {
-      const pool = bytes[places[at + 2 * FIELD.vetted]!] === 0 ? POOL_NEW : POOL_VETTED;
+      // Absent is not vetted: what is not known never leads into the pool that is trusted.
+      const vetted = bytes[places[at + 2 * FIELD.vetted]!] ?? 0;
+      const pool = vetted === 0 ? POOL_NEW : POOL_VETTED;
       this.#poolCounts[pool]!++;
       return pool << POOL_SHIFT;
     }
