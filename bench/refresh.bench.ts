@@ -1,9 +1,10 @@
 /**
  * Questions: how long does a load take, from a file and from Postgres, and where does the time go? How fast
- * are rows built that are in memory? Do readers notice generations that are published back to back? Does
- * memory grow with publishes? Workload: relay rows, repeated; for Postgres a table of its own making.
- * Run: npm run bench:refresh [-- --json] [--toy] [--large] [--save] [--only <part>], a part of build,
- * stages, postgres, latency, memory. `--large`: also ten million rows from Postgres.
+ * are rows built that are in memory, and how fast is a change of one percent applied? Do readers notice
+ * generations that are published back to back? Does memory grow with publishes? Workload: relay rows,
+ * repeated; for Postgres a table of its own making. Run: npm run bench:refresh [-- --json] [--toy] [--large]
+ * [--save] [--only <part>], a part of build, delta, stages, postgres, latency, memory. `--large`: also ten
+ * million rows, from Postgres and by deltas.
  */
 import { fork } from 'node:child_process';
 import { join } from 'node:path';
@@ -13,6 +14,7 @@ import { type BenchOptions, benchOptions } from './harness/options.ts';
 import { temporaryFolder, writeRelayFile } from './harness/population.ts';
 import { type BenchResult, emit, rounded, withRatios } from './harness/result.ts';
 import { buildResults } from './refresh/build.ts';
+import { deltaResults } from './refresh/delta.ts';
 import { latencyResults } from './refresh/latency.ts';
 import type { MemoryMark } from './refresh/memory.ts';
 import { postgresResults } from './refresh/postgres.ts';
@@ -37,6 +39,14 @@ const BUILDS = [
   { rows: 1_000_000, loads: 10 },
 ];
 const TOY_BUILDS = [{ rows: 2_000, loads: 2 }];
+
+const DELTAS = [
+  { rows: 10_830, deltas: 200 },
+  { rows: 100_000, deltas: 50 },
+  { rows: 1_000_000, deltas: 20 },
+];
+const LARGE_DELTAS = [...DELTAS, { rows: 10_000_000, deltas: 5 }];
+const TOY_DELTAS = [{ rows: 2_000, deltas: 2 }];
 
 const POSTGRES = { rows: 1_000_000, loads: 9, withMemory: false };
 const LARGE_POSTGRES = { rows: 10_000_000, loads: 3, withMemory: true };
@@ -80,6 +90,10 @@ async function run(folder: string, options: BenchOptions): Promise<BenchResult[]
   const results: BenchResult[] = [];
   if (wanted('build')) {
     for (const { rows, loads } of toy ? TOY_BUILDS : BUILDS) results.push(...buildResults(rows, loads));
+  }
+  if (wanted('delta')) {
+    for (const { rows, deltas } of toy ? TOY_DELTAS : large ? LARGE_DELTAS : DELTAS)
+      results.push(...deltaResults(rows, deltas));
   }
   if (wanted('stages')) {
     for (const { rows, loads } of toy ? TOY_LOADS : LOADS)

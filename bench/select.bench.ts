@@ -8,6 +8,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Cache, fileSource, openCache } from '../src/index.ts';
+import { until } from '../test/support/until.ts';
 import { FLOOR_BUILDS, Floor } from './floor/floor.ts';
 import { environment } from './harness/environment.ts';
 import { type BenchCase, MEASURE, MEASURE_TOY, measure } from './harness/measure.ts';
@@ -27,6 +28,7 @@ const READER_TIMES = { ms: 500, rounds: 9 };
 const TOY_READER_TIMES = { ms: 5, rounds: 1 };
 const NEVER_MS = 2 ** 31 - 1;
 const LOAD_TIMEOUT_MS = 600_000;
+const WRITE_TIMEOUT_MS = 120_000;
 
 /** A cache of `rows` nodes, read from a file in `folder`; it never loads a second time. */
 async function openRelays(folder: string, rows: number): Promise<Cache> {
@@ -40,6 +42,12 @@ async function openRelays(folder: string, rows: number): Promise<Cache> {
     capacity: { nodes: rows },
     snapshotFile,
   });
+  // The floor reads it; it is written while the cache is already served.
+  await until(
+    'the snapshot file',
+    () => cache.status().snapshotFile?.writtenAt !== undefined,
+    WRITE_TIMEOUT_MS,
+  );
   // 1.2 GB of 10 M nodes; nobody reads it a second time.
   rmSync(path);
   return cache;

@@ -74,7 +74,8 @@ struct sortition_snapshot {
   uint64_t bytes;
   uint32_t generation;
   uint32_t row_count, vetted_rows, new_rows; /* vetted rows come first, then new ones, then ineligible ones */
-  uint32_t networks;
+  uint32_t networks;      /* network numbers are below it */
+  uint32_t networks_used; /* that have rows */
   uint32_t index_entries;
   uint32_t wide_addresses;
   uint32_t attribute_count;
@@ -86,6 +87,7 @@ struct sortition_snapshot {
   struct sortition_column attributes[SORTITION_ATTRIBUTES_MAX]; /* u16 a row, 0: no value */
   struct sortition_column id_index;
   struct sortition_column wide_address; /* SORTITION_WIDE_ADDRESS_BYTES each */
+  struct sortition_column network_key;  /* SORTITION_NETWORK_KEY_BYTES a network */
   struct sortition_column description;  /* JSON */
   struct sortition_set sets[SORTITION_SETS_MAX];
 };
@@ -138,6 +140,7 @@ static inline void sortition_lay_out(struct sortition_snapshot *snapshot) {
   }
   snapshot->id_index = sortition_place(&offset, SORTITION_ENTRY_BYTES, snapshot->index_entries);
   snapshot->wide_address = sortition_place(&offset, SORTITION_WIDE_ADDRESS_BYTES, snapshot->wide_addresses);
+  snapshot->network_key = sortition_place(&offset, SORTITION_NETWORK_KEY_BYTES, snapshot->networks);
   uint32_t description_bytes = sortition_header(base, SORTITION_HEADER_WORD_DESCRIPTION_BYTES);
   snapshot->description = sortition_place(&offset, 1, description_bytes);
   for (uint32_t i = 0; i < snapshot->set_count; i++) {
@@ -189,6 +192,7 @@ static inline const char *sortition_open(struct sortition_snapshot *snapshot, co
   snapshot->vetted_rows = sortition_header(header, SORTITION_HEADER_WORD_VETTED);
   snapshot->new_rows = sortition_header(header, SORTITION_HEADER_WORD_NEW);
   snapshot->networks = sortition_header(header, SORTITION_HEADER_WORD_NETWORKS);
+  snapshot->networks_used = sortition_header(header, SORTITION_HEADER_WORD_NETWORKS_USED);
   snapshot->index_entries = sortition_header(header, SORTITION_HEADER_WORD_INDEX_ENTRIES);
   snapshot->wide_addresses = sortition_header(header, SORTITION_HEADER_WORD_WIDE_ADDRESSES);
   snapshot->attribute_count = sortition_header(header, SORTITION_HEADER_WORD_ATTRIBUTES);
@@ -218,6 +222,12 @@ static inline uint16_t sortition_port(const uint8_t *row) {
 /* Number of the network that the row lies in, below \`networks\`. */
 static inline uint32_t sortition_network(const uint8_t *row) {
   return sortition_u32(row + SORTITION_ROW_NETWORK_BYTE);
+}
+
+/* The key of network \`number\`, 16 bytes: which network it is. */
+static inline const uint8_t *sortition_network_key(const struct sortition_snapshot *snapshot,
+                                                   uint32_t number) {
+  return snapshot->base + snapshot->network_key.offset + SORTITION_NETWORK_KEY_BYTES * (uint64_t)number;
 }
 
 static inline int sortition_is_ipv4(const uint8_t *row) {

@@ -5,7 +5,7 @@
  */
 import { JSON_TEXT, MESSAGEPACK_TEXT } from './answer-text.ts';
 import { ATTRIBUTE_VALUES_MAX, ATTRIBUTES_MAX, SETS_MAX } from './snapshot-header.ts';
-import type { SnapshotLayout } from './snapshot-layout.ts';
+import { REVOKED_ROWS_MAX, type SnapshotLayout } from './snapshot-layout.ts';
 import { ID_BYTES } from './snapshot-row.ts';
 
 /** ChaCha8Rand: 16 blocks, of which the last eight words are the next key. */
@@ -22,7 +22,10 @@ export const KERNEL_WORD = {
   RANDOM: 1,
   /** Ids of a request, 32 bytes each: those to exclude, then those that are held. */
   IDS: 2,
-  /** Rows that those ids stand for; for a lookup plus one, and 0 for an unknown id. */
+  /**
+   * Rows that those ids stand for, with room for the revoked ones; for a lookup plus one, and 0 for an
+   * unknown id.
+   */
   BLOCKED_ROWS: 3,
   PICKS: 4,
   /** What undoes the bits of the set of taken groups. */
@@ -60,6 +63,9 @@ export const KERNEL_WORD = {
   EXCLUDED_KNOWN: 25,
   HELD_KNOWN: 26,
 
+  /** Place of the live column. */
+  LIVE: 27,
+
   /** A word a column. */
   ATTRIBUTES: 32,
   /** Two words a candidate set: its row list and its groups. */
@@ -76,6 +82,8 @@ export const MEMBER_TRIES = 8;
 /** Draws before rejection gives way to a walk: so many, and so many for each pick. */
 export const DRAWS_MAX_BASE = 64;
 export const DRAWS_MAX_PER_PICK = 8;
+/** Rounds of draws before a walk: from the second on they replace groups without an allowed member. */
+export const DRAW_ROUNDS_MAX = 16;
 /** Attribute code of a row that has no value. */
 export const NO_VALUE = 0;
 
@@ -105,15 +113,16 @@ const VECTORS: Readonly<Record<string, string>> = {
   LOW_HALVES: '\x0f'.repeat(VECTOR_BYTES),
   HEX_DIGITS: '0123456789abcdef',
   /**
-   * To decode them: what is taken off a digit and a letter, how many there are, and what makes a letter
-   * small.
+   * To decode them: what moves the digit nine to the top of a byte, how many letters there are, the value of
+   * the first one, what makes a letter small, what is taken off it, and the weights of a byte's two halves.
    */
-  CHARACTER_0: '0'.repeat(VECTOR_BYTES),
-  CHARACTER_A: 'a'.repeat(VECTOR_BYTES),
+  DIGITS_TO_TOP: bytes(0xff - 0x39).repeat(VECTOR_BYTES),
+  LETTERS: '\x06'.repeat(VECTOR_BYTES),
   TENS: '\x0a'.repeat(VECTOR_BYTES),
-  HEX_LETTERS: '\x06'.repeat(VECTOR_BYTES),
   CASE_BITS: ' '.repeat(VECTOR_BYTES),
-  LOW_BYTES: '\xff\x00'.repeat(VECTOR_BYTES / 2),
+  CHARACTER_A: 'a'.repeat(VECTOR_BYTES),
+  HIGH_HALVES: '\xf0'.repeat(VECTOR_BYTES),
+  HALVES_TO_BYTE: bytes(16, 1).repeat(VECTOR_BYTES / 2),
   ...prefixed('JSON', {
     ...JSON_TEXT,
     /** The end of a node and the beginning of the next one. */
@@ -172,9 +181,9 @@ export function planKernelMemory({ layout, countMax, idsMax, outputBytes }: Kern
     start[word] = byteLength;
     byteLength += bytes + SLACK_BYTES;
   };
-  const { rows } = layout.extents;
+  const { rows, networks } = layout.extents;
   // Group keys are network numbers or attribute codes; without a distinct rule rows stand for them.
-  const keys = Math.max(rows, ATTRIBUTE_VALUES_MAX + 1);
+  const keys = Math.max(rows, networks, ATTRIBUTE_VALUES_MAX + 1);
   area(KERNEL_WORD.RANDOM, RANDOM_BLOCK_BYTES);
   area(KERNEL_WORD.INDEX_KEYS, INDEX_KEY_BYTES);
   area(KERNEL_WORD.PICKS, 4 * countMax);
@@ -183,9 +192,9 @@ export function planKernelMemory({ layout, countMax, idsMax, outputBytes }: Kern
   area(KERNEL_WORD.CHOICES, 8 * countMax);
   area(KERNEL_WORD.TAKEN, Math.ceil(keys / 8));
   area(KERNEL_WORD.BLOCKED, Math.ceil(rows / 8));
-  area(KERNEL_WORD.BLOCKED_NETWORKS, Math.ceil(rows / 8));
+  area(KERNEL_WORD.BLOCKED_NETWORKS, Math.ceil(networks / 8));
   area(KERNEL_WORD.IDS, ID_BYTES * idsMax);
-  area(KERNEL_WORD.BLOCKED_ROWS, 4 * idsMax);
+  area(KERNEL_WORD.BLOCKED_ROWS, 4 * (idsMax + REVOKED_ROWS_MAX));
   area(KERNEL_WORD.OUTPUT, outputBytes);
   area(KERNEL_WORD.ID_TEXT, 2 * ID_BYTES * idsMax);
   area(KERNEL_WORD.GROUP_OF, 4 * keys);
@@ -194,6 +203,7 @@ export function planKernelMemory({ layout, countMax, idsMax, outputBytes }: Kern
   start[KERNEL_WORD.ROW] = layout.row.byteOffset;
   start[KERNEL_WORD.ID_INDEX] = layout.idIndex.byteOffset;
   start[KERNEL_WORD.WIDE_ADDRESS] = layout.wideAddress.byteOffset;
+  start[KERNEL_WORD.LIVE] = layout.live.byteOffset;
   layout.attributes.forEach((column, i) => {
     start[KERNEL_WORD.ATTRIBUTES + i] = column.byteOffset;
   });

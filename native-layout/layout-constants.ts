@@ -5,6 +5,7 @@
  */
 import * as controlBlock from './control-block.ts';
 import * as idHash from './id-hash.ts';
+import * as networkKey from './network-key.ts';
 import * as nodeRecord from './node-record.ts';
 import * as snapshotHeader from './snapshot-header.ts';
 import * as snapshotLayout from './snapshot-layout.ts';
@@ -21,6 +22,7 @@ export const LAYOUT_CONSTANT_GROUPS: readonly ConstantGroup[] = [
   group('snapshot-header.ts', snapshotHeader),
   group('snapshot-layout.ts', snapshotLayout),
   group('snapshot-row.ts', snapshotRow),
+  group('network-key.ts', networkKey),
   group('id-hash.ts', idHash),
   group('node-record.ts', nodeRecord),
   group('control-block.ts', controlBlock),

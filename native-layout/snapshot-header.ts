@@ -8,7 +8,7 @@
 export const SNAPSHOT_MAGIC = 0x54524f53;
 
 /** See the ledger in README.md. Any change of a byte's meaning raises it. */
-export const LAYOUT_VERSION = 2;
+export const LAYOUT_VERSION = 3;
 
 export const HEADER_WORD = {
   MAGIC: 0,
@@ -18,7 +18,7 @@ export const HEADER_WORD = {
   ROWS: 3,
   VETTED: 4,
   NEW: 5,
-  /** Distinct networks over all rows; network numbers are below it. */
+  /** What network numbers are below; not every one of them has rows. */
   NETWORKS: 6,
   /** Entries of the id index, a power of two. */
   INDEX_ENTRIES: 7,
@@ -29,12 +29,16 @@ export const HEADER_WORD = {
   SETS: 11,
   /** Bytes of the description (UTF-8 JSON). */
   DESCRIPTION_BYTES: 12,
+  /** Distinct networks over all rows. */
+  NETWORKS_USED: 13,
   /** Four words: the digest of everything but these words; see README.md. */
   DIGEST: 16,
   /** Float64 at an even word: when the read began, milliseconds on the machine's monotonic clock. */
   READ_AT_MONOTONIC: 20,
   /** Float64 at an even word: the same moment as Unix milliseconds, wall clock: information only. */
   READ_AT_UNIX: 22,
+  /** Four words: the digest of what the source said of every row; see README.md. */
+  CONTENT_DIGEST: 24,
 } as const;
 
 export const DIGEST_WORDS = 4;

@@ -3,6 +3,7 @@
  * capacity) and for a file (extents = counts) alike. Columns start at multiples of 64 bytes, so that a row is
  * a cache line.
  */
+import { NETWORK_KEY_BYTES } from './network-key.ts';
 import { ATTRIBUTES_MAX, HEADER_BYTES, SETS_MAX } from './snapshot-header.ts';
 import { ROW_BYTES, WIDE_ADDRESS_BYTES } from './snapshot-row.ts';
 
@@ -21,14 +22,34 @@ export const GROUP_WORDS = GROUP_BYTES / 4;
 export const GROUP_START_WORD = 0;
 export const GROUP_KEY_WORD = 1;
 
+/** Rows of a slot that can be revoked while it is current. */
+export const REVOKED_ROWS_MAX = 4096;
+
+/** Words of the live column: all of a slot that changes while it is current. */
+export const LIVE_WORD = {
+  /** How many rows are revoked. */
+  REVOKED_COUNT: 0,
+  /**
+   * When the content was last known to be that of the source: the lower 32 bits of its 16 milliseconds on the
+   * machine's monotonic clock; 0: when the header says.
+   */
+  CONFIRMED_AT: 1,
+  /** Their numbers. */
+  REVOKED_ROWS: 2,
+} as const;
+
 /** Elements of each kind that a layout has room for. */
 export interface SnapshotExtents {
   readonly rows: number;
   readonly indexEntries: number;
   readonly wideAddresses: number;
+  /** What network numbers are below. */
+  readonly networks: number;
   readonly attributes: number;
   readonly descriptionBytes: number;
   readonly sets: readonly SetExtents[];
+  /** Rows that can be revoked: REVOKED_ROWS_MAX in a slot, 0 in a file, where the column has no bytes. */
+  readonly revocations: number;
 }
 
 export interface SetExtents {
@@ -56,8 +77,11 @@ export interface SnapshotLayout {
   readonly attributes: readonly ColumnPlace[];
   readonly idIndex: ColumnPlace;
   readonly wideAddress: ColumnPlace;
+  readonly networkKey: ColumnPlace;
   readonly description: ColumnPlace;
   readonly sets: readonly SetPlaces[];
+  /** Count and numbers of revoked rows: no part of the content, changed while the slot is current. */
+  readonly live: ColumnPlace;
   /** All columns in the order of their offsets. */
   readonly columns: readonly ColumnPlace[];
   readonly byteLength: number;
@@ -95,19 +119,24 @@ export function snapshotLayout(extents: SnapshotExtents): SnapshotLayout {
   }
   const idIndex = place('idIndex', ENTRY_BYTES, extents.indexEntries);
   const wideAddress = place('wideAddress', WIDE_ADDRESS_BYTES, extents.wideAddresses);
+  const networkKey = place('networkKey', NETWORK_KEY_BYTES, extents.networks);
   const description = place('description', 1, extents.descriptionBytes);
   const sets = extents.sets.map((set, number) => ({
     rows: place(`set ${number} rows`, ENTRY_BYTES, set.listed),
     groups: place(`set ${number} groups`, GROUP_BYTES, set.groups + 1),
   }));
+  const liveWords = extents.revocations === 0 ? 0 : LIVE_WORD.REVOKED_ROWS + extents.revocations;
+  const live = place('live', 4, liveWords);
   return {
     extents,
     row,
     attributes,
     idIndex,
     wideAddress,
+    networkKey,
     description,
     sets,
+    live,
     columns,
     byteLength: byteOffset,
   };

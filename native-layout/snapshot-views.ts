@@ -47,8 +47,12 @@ export interface SnapshotViews {
   /** 64 bytes an IPv6 row: see snapshot-row.ts. */
   readonly wideAddressBytes: Uint8Array;
   readonly wideAddressLongs: BigInt64Array;
+  /** Four words a network: see network-key.ts. */
+  readonly networkKeyWords: Uint32Array;
   readonly description: Uint8Array;
   readonly sets: readonly SetViews[];
+  /** How many rows are revoked, then their numbers; empty in files. */
+  readonly live: Uint32Array;
 }
 
 /**
@@ -75,8 +79,10 @@ export function snapshotViews(buffer: ArrayBufferLike, layout: SnapshotLayout): 
     idIndex: words(layout.idIndex),
     wideAddressBytes: bytes(layout.wideAddress),
     wideAddressLongs: longs(layout.wideAddress),
+    networkKeyWords: words(layout.networkKey),
     description: bytes(layout.description),
     sets: layout.sets.map(set => ({ rows: words(set.rows), groups: words(set.groups) })),
+    live: words(layout.live),
   };
 }
 
@@ -105,8 +111,10 @@ export function extentsOf(header: Uint32Array): SnapshotExtents {
     rows: header[HEADER_WORD.ROWS]!,
     indexEntries: header[HEADER_WORD.INDEX_ENTRIES]!,
     wideAddresses: header[HEADER_WORD.WIDE_ADDRESSES]!,
+    networks: header[HEADER_WORD.NETWORKS]!,
     attributes: header[HEADER_WORD.ATTRIBUTES]!,
     descriptionBytes: header[HEADER_WORD.DESCRIPTION_BYTES]!,
     sets,
+    revocations: 0,
   };
 }

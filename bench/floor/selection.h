@@ -13,7 +13,7 @@
 #include "id-lookup.h"
 #include "random.h"
 
-enum { COUNT_MAX = 1000, MEMBER_TRIES = 8, NO_GROUP = -1 };
+enum { COUNT_MAX = 1000, MEMBER_TRIES = 8, DRAW_ROUNDS_MAX = 16, NO_GROUP = -1 };
 /* A set larger than this for each of its numbers is not cleared as a whole but number by number. */
 enum { CLEARED_BYTES_PER_NUMBER = 32 };
 /* Draws in one vector, and how few of them are not worth it. */
@@ -81,6 +81,12 @@ static inline bool set_add(struct number_set *set, uint32_t number) {
   return added;
 }
 
+/* Takes out `number`, which is there; what is to be cleared stays listed. */
+static inline void set_remove(struct number_set *set, uint32_t number) {
+  set->bits[number >> 3] &= (uint8_t)~(1u << (number & 7));
+  set->size--;
+}
+
 static inline void set_clear(struct number_set *set) {
   if (set->listed_count == 0) return;
   if (set->bytes <= CLEARED_BYTES_PER_NUMBER * set->listed_count) {
@@ -108,7 +114,7 @@ static struct selector *new_selector(const struct sortition_snapshot *snapshot, 
   selector->groups = (const uint64_t *)(snapshot->base + set->groups.offset);
   selector->rows = set->identity ? NULL : (const uint32_t *)(snapshot->base + set->rows.offset);
   seed_random(&selector->random, key);
-  selector->taken = new_set(snapshot->networks, 3 * (COUNT_MAX + MISSES_MAX) + IDS_MAX);
+  selector->taken = new_set(snapshot->networks, 3 * DRAW_ROUNDS_MAX * (COUNT_MAX + MISSES_MAX) + IDS_MAX);
   selector->excluded = new_set(snapshot->row_count, IDS_MAX);
   selector->order = malloc(4 * ((size_t)set->vetted_groups + set->new_groups));
   selector->vetted_group_of = malloc(4 * (size_t)snapshot->networks);
@@ -342,20 +348,46 @@ static inline void draw_members(struct selector *selector, uint32_t first, uint3
   }
 }
 
-/* First all groups, then a member of each. */
-static uint32_t draw_simply(struct selector *selector, uint32_t from, uint32_t width, uint32_t wanted) {
-  const uint32_t made = draw_groups(selector, from, width, wanted);
-  draw_members(selector, selector->pick_count, selector->pick_count + made);
-  selector->pick_count += made;
-  return made;
+/*
+ * Replaces blocked rows of the picks from `first` to `end` by other members of the groups they were drawn
+ * from. The last pick takes the place of one whose group has no allowed member; that group is free again.
+ * Returns where the picks end.
+ */
+static uint32_t without_blocked(struct selector *selector, uint32_t first, uint32_t end, uint32_t *drawn) {
+  uint32_t *picks = selector->picks;
+  for (uint32_t i = first; i < end; i++) {
+    if (likely(!set_has(&selector->excluded, picks[i]))) continue;
+    const uint32_t group = drawn[i - first];
+    const uint32_t row = draw_member(selector, group);
+    if (row != NO_MEMBER) {
+      picks[i] = row;
+      continue;
+    }
+    set_remove(&selector->taken, group_key(selector, group));
+    picks[i] = picks[--end];
+    drawn[i-- - first] = drawn[end - first];
+  }
+  return end;
 }
 
-/* Draws until `wanted` picks are made, or too many draws have failed. */
-static uint32_t draw_by_trial(struct selector *selector, uint32_t from, uint32_t width, uint32_t wanted) {
-  uint32_t made = 0, misses = 64 + 7 * wanted;
-  while (made < wanted) {
-    if (try_pick(selector, from + below(&selector->random, width))) made++;
-    else if (misses-- == 0) break;
+/* First all groups, then a member of each, then others for those that are blocked. */
+static uint32_t draw_round(struct selector *selector, uint32_t from, uint32_t width, uint32_t wanted) {
+  const uint32_t first = selector->pick_count;
+  uint32_t drawn[COUNT_MAX];
+  uint32_t end = first + draw_groups(selector, from, width, wanted);
+  if (selector->blocked > 0) memcpy(drawn, selector->picks + first, 4 * (size_t)(end - first));
+  draw_members(selector, first, end);
+  if (selector->blocked > 0) end = without_blocked(selector, first, end, drawn);
+  selector->pick_count = end;
+  return end - first;
+}
+
+/* In rounds: each but the first replaces groups that have no allowed member. */
+static uint32_t draw_grouped(struct selector *selector, uint32_t from, uint32_t width, uint32_t wanted) {
+  uint32_t made = draw_round(selector, from, width, wanted);
+  if (likely(selector->blocked == 0)) return made;
+  for (int round = 1; round < DRAW_ROUNDS_MAX && made < wanted; round++) {
+    made += draw_round(selector, from, width, wanted - made);
   }
   return made;
 }
@@ -379,8 +411,7 @@ static inline uint32_t draw_from(struct selector *selector, uint32_t from, uint3
   uint32_t made = 0;
   if (wanted == 0 || width == 0) return 0;
   if (2 * (wanted + selector->taken.size + selector->blocked) <= width) {
-    made = selector->blocked == 0 ? draw_simply(selector, from, width, wanted)
-                                  : draw_by_trial(selector, from, width, wanted);
+    made = draw_grouped(selector, from, width, wanted);
     if (made == wanted) return made;
   }
   return made + walk(selector, from, width, wanted - made);

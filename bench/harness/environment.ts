@@ -9,7 +9,7 @@ export interface Environment {
   /** Threads that the machine runs at once. */
   readonly threads: number;
   readonly system: string;
-  /** Short hash, `+` when files differ from it; `none` outside of a repository. */
+  /** Short hash, `+` when files other than results differ from it; `none` outside of a repository. */
   readonly commit: string;
   readonly date: string;
   /** Load of the machine during the minute before: numbers of a busy machine are worth less. */
@@ -37,7 +37,13 @@ export function environment(toy: boolean, details: Readonly<Record<string, strin
 function commit(): string {
   try {
     const hash = git('rev-parse', '--short=12', 'HEAD');
-    return git('status', '--porcelain', '--untracked-files=no') === '' ? hash : `${hash}+`;
+    const others = [
+      ':(top)',
+      ':(top,exclude)bench/results',
+      ':(top,exclude)bench/plots',
+      ':(top,exclude)README.md',
+    ];
+    return git('status', '--porcelain', '--untracked-files=no', '--', ...others) === '' ? hash : `${hash}+`;
   } catch {
     // No repository, no commit yet, or no git: the bench runs all the same.
     return 'none';

@@ -42,6 +42,11 @@ function origins({ relayFile, bodyFile, rows }: CaseFiles): CaseOrigin[] {
     { name: 'sortition, prepared', start: name => startOurs(name, prepared) },
     { name: 'sortition, in place', start: name => startOurs(name, inPlace) },
     {
+      name: 'node:http, constant bytes to a POST of 90',
+      start: name => startPeer(name, 'node-constant', bodyFile, rows),
+      requests: excludingRequests(rows),
+    },
+    {
       name: 'sortition, in place, exclude of 90 by POST',
       start: name => startOurs(name, inPlace),
       requests: excludingRequests(rows),

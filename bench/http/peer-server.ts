@@ -21,9 +21,13 @@ const HOST = '127.0.0.1';
 export const PEER_PATH = '/v1/selection';
 
 async function listenNode(body: Buffer): Promise<number> {
-  const server = createServer((_request, response) => {
-    response.writeHead(200, { 'content-type': 'application/json', 'content-length': body.length });
-    response.end(body);
+  const server = createServer((request, response) => {
+    const answer = (): void => {
+      response.writeHead(200, { 'content-type': 'application/json', 'content-length': body.length });
+      response.end(body);
+    };
+    if (request.method === 'GET') answer();
+    else request.once('end', answer).resume();
   });
   await new Promise<void>(resolve => server.listen(0, HOST, resolve));
   return (server.address() as AddressInfo).port;

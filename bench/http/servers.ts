@@ -67,7 +67,8 @@ function running(name: string, port: number, child: ChildProcess): RunningServer
   return { name, port, pid: child.pid ?? 0, cpu: () => cpuOf(child.pid), stop: () => stop(child) };
 }
 
-async function ready(port: number, name: string): Promise<void> {
+/** Until `/readyz` says so on that port; the data port listens before that of the probes. */
+export async function ready(port: number, name: string): Promise<void> {
   const deadline = performance.now() + READY_TIMEOUT_MS;
   for (;;) {
     try {

@@ -9,6 +9,7 @@ import { placementPlan } from '../../src/engine/placement/placement-plan.ts';
 import { slotLayout } from '../../src/engine/shared-memory.ts';
 import { BuildMemory } from '../../src/engine/snapshot/build-memory.ts';
 import type { FieldRows } from '../../src/engine/snapshot/field-rows.ts';
+import type { NodeRow } from '../../src/engine/snapshot/node-row.ts';
 import { contentLayout } from '../../src/engine/snapshot/snapshot.ts';
 import { SnapshotBuilder } from '../../src/engine/snapshot/snapshot-builder.ts';
 import { validateSnapshot } from '../../src/engine/snapshot/snapshot-validator.ts';
@@ -60,7 +61,7 @@ export function buildResults(rows: number, loads: number): BenchResult[] {
   });
 }
 
-function buildOnce(
+export function buildOnce(
   make: () => SnapshotBuilder,
   batches: readonly FieldRows[],
   validate: () => number,
@@ -82,9 +83,14 @@ function buildOnce(
 }
 
 function batchesOf(rows: number): FieldRows[] {
+  return batchesOfRows(relayRows(rows));
+}
+
+/** Rows as the source of storj's table hands them over. */
+export function batchesOfRows(rows: Iterable<NodeRow>): FieldRows[] {
   const batches: FieldRows[] = [];
   let batch = [];
-  for (const row of relayRows(rows)) {
+  for (const row of rows) {
     const network = row.ip.includes(':') ? undefined : row.ip.replace(/\d+$/, '0');
     batch.push({ ...row, network });
     if (batch.length < BATCH_ROWS) continue;

@@ -20,6 +20,8 @@ import type { LoadMemory } from './postgres-memory.ts';
 
 const MEMORY_URL = new URL('./postgres-memory.ts', import.meta.url);
 const NEVER_MS = 2 ** 31 - 1;
+/** Late enough; a loader that never loads again notes for all nodes when their online window ends. */
+const EVERY_MS = 600_000;
 const MIB = 1_048_576;
 /** Where Debian puts it, a folder a version; else it is looked for in PATH. */
 const DEBIAN_VERSIONS = '/usr/lib/postgresql';
@@ -58,7 +60,7 @@ export async function postgresResults(
     const cache = await openCache({
       source: postgresSource({ connectionString: url }),
       capacity: { nodes: rows, readers: 1 },
-      refresh: { everyMs: NEVER_MS, timeoutMs: NEVER_MS },
+      refresh: { everyMs: EVERY_MS, timeoutMs: NEVER_MS },
       readyTimeoutMs: NEVER_MS,
     });
     try {
@@ -141,14 +143,12 @@ function timeResults(
   floors: readonly number[],
   reports: readonly LoadReport[],
 ): BenchResult[] {
-  const published = ({ readMs, buildMs, validateMs, publishMs }: LoadReport) =>
-    readMs + buildMs + validateMs + publishMs;
   const stages = [
-    ['to the published generation', published],
+    ['to the published generation', ({ durationMs }: LoadReport) => durationMs],
     ['read', ({ readMs }: LoadReport) => readMs],
     ['build', ({ buildMs }: LoadReport) => buildMs],
     ['validate', ({ validateMs }: LoadReport) => validateMs],
-    ['whole, with the count of absent nodes', ({ durationMs }: LoadReport) => durationMs],
+    ['follow up, while it is served', ({ followUpMs }: LoadReport) => followUpMs],
   ] as const;
   const last = reports.at(-1)!;
   return [

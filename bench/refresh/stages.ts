@@ -8,13 +8,14 @@ import { fileSource, type LoadReport, openCache } from '../../src/index.ts';
 import { writeRelayFile } from '../harness/population.ts';
 import { type BenchResult, median, rounded } from '../harness/result.ts';
 
-const STAGES = ['durationMs', 'readMs', 'buildMs', 'validateMs', 'publishMs'] as const;
+const STAGES = ['durationMs', 'readMs', 'buildMs', 'validateMs', 'publishMs', 'followUpMs'] as const;
 const STAGE_NAMES: Readonly<Record<(typeof STAGES)[number], string>> = {
   durationMs: 'whole',
   readMs: 'read',
   buildMs: 'build',
   validateMs: 'validate',
   publishMs: 'publish',
+  followUpMs: 'follow up, while it is served',
 };
 const NEVER_MS = 2 ** 31 - 1;
 

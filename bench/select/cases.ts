@@ -125,6 +125,10 @@ export function blockedCases(cache: Cache, pools: PlainPools, floors: readonly F
     exclude: ids.exclude.map(id => new Uint8Array(Buffer.from(id, 'hex'))),
     held: ids.held.map(id => new Uint8Array(Buffer.from(id, 'hex'))),
   };
+  const packed = {
+    exclude: new Uint8Array(Buffer.concat(bytes.exclude)),
+    held: new Uint8Array(Buffer.concat(bytes.held)),
+  };
   const blocked = (): Blocked => ({
     ids: new Set([...ids.exclude, ...ids.held]),
     networks: new Set(held.map(node => networkOf(node.ip))),
@@ -149,6 +153,11 @@ export function blockedCases(cache: Cache, pools: PlainPools, floors: readonly F
       name: `sortition: select, ${suffix}, as bytes`,
       floor,
       run: () => cache.select({ ...REQUEST, ...bytes }).length,
+    },
+    {
+      name: `sortition: select, ${suffix}, as bytes in one piece`,
+      floor,
+      run: () => cache.select({ ...REQUEST, ...packed }).length,
     },
   ];
 }

@@ -16,6 +16,13 @@ export function add(set: u32, number: u32): bool {
   return ((before >> (number & 7)) & 1) === 0;
 }
 
+/** Takes out `number`. */
+export function remove(set: u32, number: u32): void {
+  const at = set + (number >> 3);
+  const before: u32 = load<u8>(at);
+  store<u8>(at, <u8>(before & ~(1 << (number & 7))));
+}
+
 /** Takes out `number` and its neighbours: enough where all that was added is taken out. */
 export function clear(set: u32, number: u32): void {
   store<u8>(set + (number >> 3), 0);

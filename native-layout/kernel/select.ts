@@ -7,6 +7,7 @@ import {
   DISTINCT_ATTRIBUTE,
   DISTINCT_NETWORK,
   DISTINCT_NONE,
+  DRAW_ROUNDS_MAX,
   DRAWS_MAX_BASE,
   DRAWS_MAX_PER_PICK,
   FLAG_CAP_NEW,
@@ -14,7 +15,6 @@ import {
   FLAG_VETTED_FIRST,
   GROUP_BYTES,
   HEADER_WORD_NETWORKS,
-  HEADER_WORD_VETTED,
   ID_BYTES,
   KERNEL_WORD_ATTRIBUTES,
   KERNEL_WORD_BLOCKED,
@@ -25,6 +25,7 @@ import {
   KERNEL_WORD_GROUP_OF,
   KERNEL_WORD_HELD_KNOWN,
   KERNEL_WORD_IDS,
+  KERNEL_WORD_LIVE,
   KERNEL_WORD_MOVES,
   KERNEL_WORD_NEW_PICKED,
   KERNEL_WORD_NEW_WANTED,
@@ -38,6 +39,8 @@ import {
   KERNEL_WORD_TAKEN,
   KERNEL_WORD_TOUCHED,
   KERNEL_WORD_VETTED_WANTED,
+  LIVE_WORD_REVOKED_COUNT,
+  LIVE_WORD_REVOKED_ROWS,
   MEMBER_TRIES,
   NO_VALUE,
   RANDOM_OUTPUT_BYTES,
@@ -52,9 +55,10 @@ import {
 } from './constants';
 import { directory, header, setDirectory } from './directory';
 import { knownRows, NO_ROW, prepareKeys } from './lookup';
-import { add, clear, has } from './number-set';
+import { add, clear, has, remove } from './number-set';
+import { mix, sortVettedFirst } from './pick-order';
 import { below, chance, eraseWords, markWords, refill } from './random';
-import { load16, load32 } from './slot';
+import { atomicLoad32, load16, load32 } from './slot';
 
 /** A larger set is not emptied as a whole but by what was put into it. */
 const CLEARED_BYTES_PER_PICK: u32 = 16;
@@ -113,8 +117,8 @@ export function select(
   if (missing > 0 && (flags & FLAG_FILL_WITH_NEW) !== 0) newPicked += drawFrom(vettedEnd, end, missing);
   const vettedFirst = (flags & FLAG_VETTED_FIRST) !== 0;
   const later = repaired > 0 || newPicked > newFirst;
-  if (!vettedFirst || later) mix(newFirst, later);
-  if (vettedFirst) sortVettedFirst();
+  if (!vettedFirst || later) mix(picks, pickCount, newFirst, later);
+  if (vettedFirst) sortVettedFirst(picks, pickCount);
   setDirectory(KERNEL_WORD_PICKED, pickCount);
   setDirectory(KERNEL_WORD_NEW_PICKED, newPicked);
   setDirectory(KERNEL_WORD_NEW_WANTED, newWanted);
@@ -153,33 +157,44 @@ function leave(): void {
   eraseWords();
 }
 
-/** Takes note of what may not be picked. */
+/** Takes note of what may not be picked: the ids of the request, and the rows that have been revoked. */
 function block(excludedIds: u32, heldIds: u32): void {
+  const list = directory(KERNEL_WORD_LIVE);
+  const revoked = atomicLoad32(list + (LIVE_WORD_REVOKED_COUNT << 2));
   setDirectory(KERNEL_WORD_EXCLUDED_KNOWN, 0);
   setDirectory(KERNEL_WORD_HELD_KNOWN, 0);
-  if (excludedIds + heldIds === 0) return;
+  if (excludedIds + heldIds + revoked === 0) return;
+  const rows = directory(KERNEL_WORD_BLOCKED_ROWS);
+  blockedCount = excludedIds + heldIds === 0 ? 0 : blockIds(excludedIds, heldIds, rows);
+  for (let i: u32 = 0; i < revoked; i++, blockedCount++) {
+    const row = load32(list + ((LIVE_WORD_REVOKED_ROWS + i) << 2));
+    store<u32>(rows + (blockedCount << 2), row);
+    add(blocked, row);
+  }
+}
+
+/** Blocks what the ids of the request say. Returns how many of them are known; their rows are at `rows`. */
+function blockIds(excludedIds: u32, heldIds: u32, rows: u32): u32 {
   prepareKeys();
   const ids = directory(KERNEL_WORD_IDS);
-  const rows = directory(KERNEL_WORD_BLOCKED_ROWS);
   const excluded = knownRows(ids, excludedIds, rows);
   const held = knownRows(ids + excludedIds * ID_BYTES, heldIds, rows + (excluded << 2));
   setDirectory(KERNEL_WORD_EXCLUDED_KNOWN, excluded);
   setDirectory(KERNEL_WORD_HELD_KNOWN, held);
-  blockedCount = excluded + held;
-  for (let i: u32 = 0; i < blockedCount; i++) add(blocked, load<u32>(rows + (i << 2)));
-  for (let i = excluded; i < blockedCount; i++) {
+  const known = excluded + held;
+  for (let i: u32 = 0; i < known; i++) add(blocked, load<u32>(rows + (i << 2)));
+  for (let i = excluded; i < known; i++) {
     const row = load<u32>(rows + (i << 2));
-    const network = networkOf(row);
-    add(blockedNetworks, network);
-    if (rule === DISTINCT_NETWORK) take(network);
-    else if (rule === DISTINCT_ATTRIBUTE) blockValue(row);
+    if (rule === DISTINCT_NETWORK) {
+      take(networkOf(row));
+    } else {
+      add(blockedNetworks, networkOf(row));
+      // A held node without a value blocks no value: others without one need not be like it.
+      const code: u32 = rule === DISTINCT_ATTRIBUTE ? codeOf(row) : NO_VALUE;
+      if (code !== NO_VALUE) take(code);
+    }
   }
-}
-
-/** A held node without a value blocks no value: others without one need not be like it. */
-function blockValue(row: u32): void {
-  const code = codeOf(row);
-  if (code !== NO_VALUE) take(code);
+  return known;
 }
 
 function unblock(): void {
@@ -187,7 +202,7 @@ function unblock(): void {
   for (let i: u32 = 0; i < blockedCount; i++) {
     const row = load<u32>(rows + (i << 2));
     clear(blocked, row);
-    clear(blockedNetworks, networkOf(row));
+    if (rule !== DISTINCT_NETWORK) clear(blockedNetworks, networkOf(row));
   }
 }
 
@@ -226,8 +241,7 @@ function drawFrom(from: u32, to: u32, wanted: u32): u32 {
   let made: u32 = 0;
   if (wanted === 0 || width === 0) return 0;
   if (2 * (<u64>wanted + takenCount + blockedCount) <= <u64>width) {
-    const simple = blockedCount === 0 && rule !== DISTINCT_NONE;
-    made = simple ? drawSimple(from, width, wanted) : drawByTrial(from, width, wanted);
+    made = rule === DISTINCT_NONE ? drawNodes(from, width, wanted) : drawGrouped(from, width, wanted);
     if (made === wanted) return made;
   }
   return made + walk(from, width, wanted - made);
@@ -238,7 +252,8 @@ function drawsMax(wanted: u32): u32 {
   return DRAWS_MAX_BASE + DRAWS_MAX_PER_PICK * wanted;
 }
 
-function drawByTrial(from: u32, width: u32, wanted: u32): u32 {
+/** Draws until `wanted` nodes are picked, or `drawsMax` times. */
+function drawNodes(from: u32, width: u32, wanted: u32): u32 {
   let made: u32 = 0;
   for (let draws = drawsMax(wanted); draws > 0 && made < wanted; draws--) {
     made += u32(tryPick(from + below(width)));
@@ -246,13 +261,25 @@ function drawByTrial(from: u32, width: u32, wanted: u32): u32 {
   return made;
 }
 
-/** Nothing blocked and one pick a group: first the groups, then a member of each that has several. */
-function drawSimple(from: u32, width: u32, wanted: u32): u32 {
+/** One pick a group, in rounds: each but the first replaces groups that have no allowed member. */
+function drawGrouped(from: u32, width: u32, wanted: u32): u32 {
+  let made = drawRound(from, width, wanted);
+  if (blockedCount === 0) return made;
+  for (let round: u32 = 1; round < DRAW_ROUNDS_MAX && made < wanted; round++) {
+    made += drawRound(from, width, wanted - made);
+  }
+  return made;
+}
+
+/** First the groups, then a member of each that has several; then others for members that are blocked. */
+function drawRound(from: u32, width: u32, wanted: u32): u32 {
   const start = picks + (pickCount << 2);
   const choices = directory(KERNEL_WORD_CHOICES);
-  const end = drawGroups(start, choices, setGroups + from * GROUP_BYTES, width, wanted);
+  let end = drawGroups(start, choices, setGroups + from * GROUP_BYTES, width, wanted);
   drawMembers(choices);
-  if (!identity) {
+  if (blockedCount !== 0) {
+    end = withoutBlocked(start, end, from, width);
+  } else if (!identity) {
     for (let at = start; at < end; at += 4) store<u32>(at, load32(setRows + (load<u32>(at) << 2)));
   }
   const made = (end - start) >> 2;
@@ -317,6 +344,51 @@ function drawMembers(choices: u32): void {
     const pick = load<u32>(choice);
     store<u32>(pick, load<u32>(pick) + below(load<u32>(choice, 4)));
   }
+}
+
+/**
+ * Puts rows in the place of the positions from `start` to `end`: another member of the group for one that is
+ * blocked. A group without an allowed member is free again, because the other pool may have one in it, and
+ * the last pick takes its place. Returns where the rows end.
+ */
+function withoutBlocked(start: u32, end: u32, from: u32, width: u32): u32 {
+  const noted = touched + (takenCount << 2) - end;
+  // What nearly every pick of nearly every request is: half of the time that the general way takes.
+  const isPlain = identity && rule === DISTINCT_NETWORK;
+  const set = blocked;
+  let last = end;
+  for (let at = start; at < last; at += 4) {
+    const position = load<u32>(at);
+    if (isPlain && !has(set, position)) continue;
+    let row = rowAt(position);
+    if (isBlocked(row)) {
+      const group = groupAt(position, from, width);
+      row = drawMember(group);
+      if (row === NO_ROW) {
+        remove(taken, keyOfGroup(group));
+        takenCount--;
+        last -= 4;
+        store<u32>(at, load<u32>(last));
+        store<u32>(at + noted, load<u32>(last + noted));
+        at -= 4;
+        continue;
+      }
+    }
+    store<u32>(at, row);
+  }
+  return last;
+}
+
+/** The one of the `width` groups from `from` on that has `position`. */
+function groupAt(position: u32, from: u32, width: u32): u32 {
+  let low = from;
+  let high = from + width;
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (load32(setGroups + middle * GROUP_BYTES) > position) high = middle;
+    else low = middle;
+  }
+  return low;
 }
 
 /** Looks at the groups in random order, each once, until `wanted` picks are made. */
@@ -423,32 +495,4 @@ function freeSharedGroups(vettedEnd: u32, end: u32, newPicked: u32, missing: u32
 
 function keyOfGroup(group: u32): u32 {
   return load32(setGroups + group * GROUP_BYTES + 4);
-}
-
-/** Exchanges each of the first `newFirst` picks, or all of them, with a pick at random. */
-function mix(newFirst: u32, fully: bool): void {
-  if (pickCount === 0) return;
-  const last = pickCount - 1;
-  const exchanged = fully || newFirst > last ? last : newFirst;
-  for (let i: u32 = 0; i < exchanged; i++) {
-    const here = picks + (i << 2);
-    const there = picks + ((i + below(pickCount - i)) << 2);
-    const row = load<u32>(here);
-    store<u32>(here, load<u32>(there));
-    store<u32>(there, row);
-  }
-}
-
-/** Rows of the vetted pool come first in a snapshot; the order inside the pools is random and stays. */
-function sortVettedFirst(): void {
-  const vettedCount = header(HEADER_WORD_VETTED);
-  const others = directory(KERNEL_WORD_MOVES);
-  let vetted: u32 = 0;
-  let other: u32 = 0;
-  for (let i: u32 = 0; i < pickCount; i++) {
-    const row = load<u32>(picks + (i << 2));
-    if (row < vettedCount) store<u32>(picks + (vetted++ << 2), row);
-    else store<u32>(others + (other++ << 2), row);
-  }
-  memory.copy(picks + (vetted << 2), others, other << 2);
 }

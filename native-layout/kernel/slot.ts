@@ -8,3 +8,5 @@ export declare function load16(at: u32): u32;
 export declare function load32(at: u32): u32;
 export declare function load64(at: u32): u64;
 export declare function load128(at: u32): v128;
+/** Sequentially consistent: for the one word of a slot that changes while it is read. */
+export declare function atomicLoad32(at: u32): u32;

@@ -21,6 +21,7 @@ export const ERRORS = {
   SOURCE_FAILED: { message: 'reading the source failed', retryable: true },
   LOADER_LOST: { message: 'the loader thread ended', retryable: true },
   WORKER_LOST: { message: 'the selection worker ended during the task', retryable: true },
+  NOT_LEADER: { message: 'another replica loads for this one', retryable: false },
   OVERLOADED: { message: 'a queue is at its limit', retryable: true },
   CACHE_CLOSED: { message: 'the cache is closed', retryable: false },
 } as const;

@@ -12,9 +12,11 @@ import { headerProblem, snapshotViews } from '../../native-layout/snapshot-views
 import { encodedBytesMax } from './encoding/encode.ts';
 import { CacheError } from './errors.ts';
 import { ALL_TAKEN, type Kernel, type KernelKind } from './kernel/kernel.ts';
+import { contentAgeMs } from './live-column.ts';
 import { DEFAULT_PLACEMENT } from './placement/placement.ts';
 import type { DistinctRule, PlacementPlan, PlannedPlacement } from './placement/placement-plan.ts';
 import { type Lease, NO_SLOT } from './publication.ts';
+import { IdDigits } from './selection/id-digits.ts';
 import { NodeObjects } from './selection/node-objects.ts';
 import { nodeOfRecord } from './selection/node-of-record.ts';
 import { RecordSlab } from './selection/record-slab.ts';
@@ -23,6 +25,7 @@ import {
   checkLookup,
   checkRequest,
   DEFAULT_COUNT,
+  idCount,
   invalidId,
   type SelectionLimits,
 } from './selection/selection-request.ts';
@@ -32,7 +35,7 @@ import type {
   EncodedSelection,
   FoundNode,
   LookupResult,
-  NodeId,
+  NodeIds,
   SelectionRequest,
   Shortage,
 } from './selection/selection-types.ts';
@@ -155,15 +158,16 @@ export class Reader {
     return this.#encoded(snapshot, found, found * RECORD_BYTES);
   }
 
-  lookup(ids: readonly NodeId[]): LookupResult {
+  lookup(ids: NodeIds): LookupResult {
     checkLookup(ids, this.#limits);
     const snapshot = this.#current();
     const kernel = this.#kernel;
-    kernel.lookup(this.#takeIds('ids', ids, 0));
+    const count = this.#takeIds('ids', ids, 0);
+    kernel.lookup(count);
     const nodes: (FoundNode | undefined)[] = [];
     const unknown: string[] = [];
     const record = Buffer.allocUnsafeSlow(RECORD_BYTES);
-    for (let i = 0; i < ids.length; i++) {
+    for (let i = 0; i < count; i++) {
       const row = kernel.foundRow(i);
       if (row === NO_ROW) {
         unknown.push(kernel.idText(i));
@@ -240,10 +244,10 @@ export class Reader {
   }
 
   /** Hands the ids to the kernel, from number `first` on; returns how many. */
-  #takeIds(field: string, ids: readonly NodeId[], first: number): number {
+  #takeIds(field: string, ids: NodeIds, first: number): number {
     const wrong = this.#kernel.takeIds(first, ids);
-    if (wrong !== ALL_TAKEN) throw invalidId(field, wrong, ids[wrong]);
-    return ids.length;
+    if (wrong === ALL_TAKEN) return idCount(ids);
+    throw invalidId(field, wrong, ids instanceof IdDigits ? ids.text(wrong) : ids[wrong]);
   }
 
   #shortage(snapshot: Snapshot, found: number): Shortage | undefined {
@@ -263,7 +267,8 @@ export class Reader {
 
   /** Whole milliseconds, never less than the truth. */
   #ageOf(snapshot: Snapshot): number {
-    return Math.max(0, Math.ceil(this.#now() - snapshot.readAtMonotonic));
+    const now = this.#now();
+    return Math.max(0, Math.ceil(contentAgeMs(snapshot.views, now, now - snapshot.readAtMonotonic)));
   }
 
   /** Gives the seat back. */

@@ -5,7 +5,11 @@
  */
 import { slotCountFor } from '../../native-layout/control-block.ts';
 import { DESCRIPTION_BYTES_MAX, indexEntriesFor } from '../../native-layout/snapshot-header.ts';
-import { type SnapshotLayout, snapshotLayout } from '../../native-layout/snapshot-layout.ts';
+import {
+  REVOKED_ROWS_MAX,
+  type SnapshotLayout,
+  snapshotLayout,
+} from '../../native-layout/snapshot-layout.ts';
 import { CacheError } from './errors.ts';
 import type { PlacementPlan } from './placement/placement-plan.ts';
 import { createControlBlock } from './publication.ts';
@@ -39,12 +43,14 @@ export function slotLayout(nodes: number, plan: PlacementPlan): SnapshotLayout {
     rows: nodes,
     indexEntries: indexEntriesFor(nodes),
     wideAddresses: nodes,
+    networks: nodes,
     attributes: plan.attributes.length,
     descriptionBytes: DESCRIPTION_BYTES_MAX,
     sets: plan.sets.map(set => ({
       listed: set.filter === 0 && set.attribute === undefined ? 0 : nodes,
       groups: nodes,
     })),
+    revocations: REVOKED_ROWS_MAX,
   });
 }
 

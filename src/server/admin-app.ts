@@ -1,63 +1,55 @@
-/** The admin plane, without listening: its own listener, its own token, never on the data port. */
-import { createHash, timingSafeEqual } from 'node:crypto';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+/** The admin plane, without listening: its own listener, its own tokens, never on the data port. */
+import type { FastifyInstance } from 'fastify';
 import type { Cache } from '../workers/cache-types.ts';
+import type { AccessKeeper } from './access/access-keeper.ts';
+import { AdminGate } from './access/admin-gate.ts';
+import { AuditLog } from './access/audit-log.ts';
+import { type Administrator, digestOf } from './access/identity.ts';
+import { readTlsMaterial } from './access/tls-material.ts';
 import type { AppContext } from './app-context.ts';
+import { readAdministrators } from './config/access-checks.ts';
+import type { AdminOptions } from './config/options.ts';
 import { baseApp } from './http/base-app.ts';
-import { LoginGuard } from './http/login-guard.ts';
 import { adminRoutes } from './routes/admin.ts';
-import { Refusal } from './routes/problem.ts';
 
 /** A load that takes its whole deadline is still answered. */
 const ANSWER_SLACK_MS = 5_000;
 
-/** `token`: what `Authorization: Bearer …` must hold, on every path, known or not. */
-export async function adminApp(context: AppContext, cache: Cache, token: string): Promise<FastifyInstance> {
+export interface AdminParts {
+  readonly context: AppContext;
+  readonly cache: Cache;
+  readonly access: AccessKeeper;
+}
+
+/** Undefined where there is no token. Throws what is wrong with a file. */
+export function adminApp({ access, cache, context }: AdminParts): FastifyInstance | undefined {
   const { counters, log, options } = context;
+  const { auditFile, failedLoginsMax, refreshTimeoutMs, tls } = options.admin;
+  const administrators = administratorsOf(options.admin);
+  if (administrators.length === 0) return undefined;
   const app = baseApp({
     http: options.http,
     log,
-    connectionTimeoutMs: 2 * options.admin.refreshTimeoutMs + ANSWER_SLACK_MS,
+    tls: tls && readTlsMaterial(tls),
+    connectionTimeoutMs: 2 * refreshTimeoutMs + ANSWER_SLACK_MS,
     lastAnswers: () => context.phase === 'closing',
     countAnswer: (route, status) => counters.countRequest(route, status),
   });
-  const expected = digest(token);
-  const guard = new LoginGuard(options.admin.failedLoginsMax, () => performance.now());
-  app.addHook('onRequest', (request, _, done) => {
-    refuseGuessing(guard.refusedMs(request.ip));
-    if (!timingSafeEqual(digest(bearerToken(request)), expected)) {
-      const fields = { remoteAddress: request.ip, url: request.url };
-      log.warn(fields, 'an admin request was refused: wrong token');
-      if (guard.countFailure(request.ip)) log.warn(fields, 'too many wrong tokens: refused for a minute');
-      throw new Refusal({
-        code: 'UNAUTHORIZED',
-        detail: 'send the admin token as "Authorization: Bearer <token>"',
-        field: 'authorization',
-        headers: { 'www-authenticate': 'Bearer' },
-      });
-    }
-    done();
+  const gate = new AdminGate({
+    administrators,
+    certificates: tls?.clientCaFile !== undefined,
+    failedLoginsMax,
+    log,
+    audit: new AuditLog(log, auditFile),
+    generation: () => cache.generation(),
   });
-  adminRoutes(app, context, cache);
+  gate.guard(app);
+  adminRoutes(app, { access, cache, context, gate });
   return app;
 }
 
-function refuseGuessing(refusedMs: number): void {
-  if (refusedMs === 0) return;
-  const seconds = Math.ceil(refusedMs / 1_000);
-  throw new Refusal({
-    code: 'LOGINS_LIMITED',
-    detail: `this address has sent too many wrong tokens: try again in ${seconds} s`,
-    headers: { 'retry-after': String(seconds) },
-  });
-}
-
-/** The token of the header, or a text that is no token. */
-function bearerToken({ headers }: FastifyRequest): string {
-  return /^Bearer ([\x21-\x7e]+)$/i.exec(headers.authorization ?? '')?.[1] ?? '';
-}
-
-/** Of one length whatever the token, so that comparing says nothing about it. */
-function digest(token: string): Buffer {
-  return createHash('sha256').update(token).digest();
+function administratorsOf({ token, tokensFile }: AdminOptions): Administrator[] {
+  const listed = tokensFile === undefined ? [] : readAdministrators(tokensFile);
+  if (token === undefined) return listed;
+  return [...listed, { name: 'admin.token', digest: digestOf(token), role: 'override' }];
 }

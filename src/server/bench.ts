@@ -10,8 +10,8 @@ import { encodedBytesMax } from '../engine/encoding/encode.ts';
 import type { SelectionRequest } from '../engine/selection/selection-types.ts';
 import { openCache } from '../workers/cache.ts';
 import type { Cache } from '../workers/cache-types.ts';
+import { packageVersion } from '../workers/package-version.ts';
 import type { Config } from './config.ts';
-import { packageVersion } from './version.ts';
 
 export interface BenchResult {
   readonly name: string;

@@ -3,15 +3,18 @@
  * configuration.
  */
 import { Command, CommanderError } from 'commander';
+import { packageVersion } from '../workers/package-version.ts';
 import { addBench } from './cli/bench.ts';
 import { addCheck } from './cli/check.ts';
 import { addDemo } from './cli/demo.ts';
 import { EXIT_FAILURE, EXIT_OK, EXIT_USAGE, ExitError } from './cli/exit.ts';
+import { addFleet } from './cli/fleet.ts';
 import { addInspect } from './cli/inspect.ts';
+import { addInstallTriggers } from './cli/install-triggers.ts';
+import { addKeys } from './cli/keys.ts';
 import { addSelect } from './cli/select.ts';
 import { addServe } from './cli/serve.ts';
 import { addStatus } from './cli/status.ts';
-import { packageVersion } from './version.ts';
 
 /** Runs one command; returns the exit code. Never throws for anything a user can do. */
 export async function runCli(argv: readonly string[]): Promise<number> {
@@ -29,7 +32,19 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     .helpOption('-h, --help', 'Show this help.')
     .showSuggestionAfterError(true)
     .exitOverride();
-  for (const add of [addDemo, addServe, addSelect, addStatus, addCheck, addInspect, addBench]) add(program);
+  const commands = [
+    addDemo,
+    addServe,
+    addSelect,
+    addStatus,
+    addFleet,
+    addCheck,
+    addInstallTriggers,
+    addInspect,
+    addKeys,
+    addBench,
+  ];
+  for (const add of commands) add(program);
   for (const command of program.commands) prepare(command);
   program.addHelpText(
     'after',

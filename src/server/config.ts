@@ -2,11 +2,13 @@
  * Configuration: file < environment < flags, by the one table of `config/table.ts`; frozen when it is done.
  */
 import { readFileSync } from 'node:fs';
-import { isIPv4 } from 'node:net';
 import { CacheError } from '../engine/errors.ts';
 import { placementPlan } from '../engine/placement/placement-plan.ts';
 import type { CacheOptions } from '../workers/cache-options.ts';
+import { fleetSettings } from '../workers/fleet-options.ts';
 import { openSource } from '../workers/source/open-source.ts';
+import { accessProblems } from './config/access-checks.ts';
+import { isLoopback } from './config/access-warnings.ts';
 import {
   type FaceReading,
   readDocument,
@@ -23,6 +25,7 @@ import {
   type ConfigValues,
   configKey,
 } from './config/table.ts';
+import { HUNG_MS_LEAST, STALL_MS_LEAST } from './config/watchdog-table.ts';
 import { parseJsonBytes } from './strict-json.ts';
 
 export interface ConfigInput {
@@ -82,6 +85,9 @@ function mergedValues(input: ConfigInput, problems: string[]): ConfigValues {
   }
   readSecret({ values, rank, problems }, 'source.location', 'source.urlFile');
   readSecret({ values, rank, problems }, 'admin.token', 'admin.tokenFile');
+  readSecret({ values, rank, problems }, 'fleet.bus', 'fleet.busUrlFile');
+  readSecret({ values, rank, problems }, 'fleet.electionUrl', 'fleet.electionUrlFile');
+  problems.push(...idleFleetKeys(rank));
   return Object.fromEntries(values) as unknown as ConfigValues;
 }
 
@@ -92,6 +98,15 @@ function readFile(path: string | undefined): FaceReading {
   } catch (error) {
     return { values: new Map(), problems: [`${path}: ${(error as Error).message}`] };
   }
+}
+
+/**
+ * A server that was told of its fleet but not of its bus would load for itself, and nobody would know why.
+ */
+function idleFleetKeys(rank: ReadonlyMap<ConfigKeyName, number>): string[] {
+  if (rank.has('fleet.bus') || rank.has('fleet.busUrlFile')) return [];
+  const set = [...rank.keys()].filter(name => name.startsWith('fleet.'));
+  return set.map(name => `${name}: has no effect without fleet.bus, the engine between the servers`);
 }
 
 interface Merge {
@@ -145,14 +160,29 @@ function checkRelations(values: ConfigValues, problems: string[]): void {
     values['limits.lookupIdsMax'] > values['limits.idsMax'],
     'limits.lookupIdsMax: is above limits.idsMax',
   );
+  problems.push(...watchdogProblems(values));
+  const adminOn = values['admin.token'] !== undefined || values['admin.tokensFile'] !== undefined;
   fail(
-    !isLoopback(values['admin.host']) && values['admin.token'] === undefined,
+    !isLoopback(values['admin.host']) && !adminOn,
     'admin.token: missing: an admin listener beyond loopback needs one (admin.token or admin.tokenFile)',
   );
   fail(
-    values.port !== 0 && values.port === values['admin.port'] && values['admin.token'] !== undefined,
+    values.port !== 0 && values.port === values['admin.port'] && adminOn,
     'admin.port: is the port of the data listener',
   );
+  problems.push(...accessProblems(values));
+}
+
+/** What is shorter than some beats of the main thread would be an alarm without a reason. */
+function watchdogProblems(values: ConfigValues): string[] {
+  const { 'watchdog.stallMs': stallMs, 'watchdog.hungMs': hungMs } = values;
+  const problems: string[] = [];
+  if (stallMs > 0 && stallMs < STALL_MS_LEAST)
+    problems.push(`watchdog.stallMs: is below ${STALL_MS_LEAST}, and not 0`);
+  if (hungMs > 0 && hungMs < HUNG_MS_LEAST)
+    problems.push(`watchdog.hungMs: is below ${HUNG_MS_LEAST}, and not 0`);
+  else if (hungMs > 0 && hungMs < stallMs) problems.push('watchdog.hungMs: is below watchdog.stallMs');
+  return problems;
 }
 
 /** What the cache itself would refuse: source options and placements, before any thread starts. */
@@ -161,6 +191,7 @@ function checkCache(values: ConfigValues, location: string, problems: string[]):
     const options = cacheOptions(values, location);
     // Opening a source connects nothing; it only checks the options.
     void openSource(options.source).close();
+    if (options.fleet !== undefined) fleetSettings(options.fleet);
     placementPlan({
       placements: options.placements ?? {},
       distinctAttributes: options.distinctAttributes ?? [],
@@ -169,10 +200,6 @@ function checkCache(values: ConfigValues, location: string, problems: string[]):
     if (!(error instanceof CacheError)) throw error;
     problems.push(error.message);
   }
-}
-
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
 }
 
 function deepFreeze<T>(value: T): T {

@@ -8,6 +8,9 @@ export type Way = 'prepared' | 'inPlace' | 'pool';
 /** `full`, `partial` (short, and that was fine), `shortage` (short, and it was not), `refused` (an error). */
 export type Outcome = 'full' | 'partial' | 'shortage' | 'refused';
 
+export const DENIAL_CODES = ['UNAUTHORIZED', 'FORBIDDEN', 'RATE_LIMITED'] as const;
+export type DenialCode = (typeof DENIAL_CODES)[number];
+
 export interface SelectionCount {
   readonly way: Way;
   readonly format: EncodedFormat;
@@ -36,6 +39,8 @@ export class Counters {
   poolFallbacks = 0;
   /** Requests refused because a limit was reached. */
   shed = 0;
+  /** Requests of the data routes that were refused to whoever asked, by code. */
+  readonly denied: Record<DenialCode, number> = { UNAUTHORIZED: 0, FORBIDDEN: 0, RATE_LIMITED: 0 };
   readonly #requests = new Map<string, RequestCount>();
 
   countSelection(way: Way, format: EncodedFormat, outcome: Outcome): void {
@@ -43,6 +48,11 @@ export class Counters {
     const index =
       (WAYS.indexOf(way) * FORMATS.length + formatIndex) * OUTCOMES.length + OUTCOMES.indexOf(outcome);
     this.selections[index]!.count++;
+  }
+
+  /** Whatever is none of the codes is none of access. */
+  countDenied(code: string): void {
+    if (code in this.denied) this.denied[code as DenialCode]++;
   }
 
   /** `route` is a pattern of ours, never a client's text: the number of labels is bounded. */

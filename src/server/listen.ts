@@ -2,15 +2,27 @@
 
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
+import { Server as TlsServer } from 'node:tls';
 import type { FastifyInstance } from 'fastify';
 import type { HttpOptions } from './config/options.ts';
 import { limitConnections } from './http/connection-limits.ts';
+import { closeStuckWrites } from './http/stuck-writes.ts';
 
 export interface ListenAddress {
   readonly host: string;
   readonly port: number;
   /** Other threads of this process listen on the same port. */
   readonly reusePort: boolean;
+}
+
+/**
+ * Connections that may wait to be accepted, as far as the system allows: Node.js accepts one a turn of its
+ * loop. Who finds no room tries again after a second or more.
+ */
+const BACKLOG = 4_096;
+
+function schemeOf(app: FastifyInstance): string {
+  return app.server instanceof TlsServer ? 'https' : 'http';
 }
 
 /** Returns the URL. Throws what the system says. */
@@ -21,9 +33,13 @@ export async function listenOn(
   connections?: { open: number },
 ): Promise<string> {
   limitConnections(app.server, http, connections);
-  await app.listen({ host: oneAddress(host), port, ...(reusePort ? { reusePort } : { exclusive: true }) });
+  const { connectionsCheckingIntervalMs: everyMs, sendTimeoutMs } = http;
+  closeStuckWrites(app.server, { everyMs, sendTimeoutMs });
+  const shared = reusePort ? { reusePort } : { exclusive: true };
+  await app.listen({ host: oneAddress(host), port, backlog: BACKLOG, ...shared });
   const address = app.server.address() as AddressInfo;
-  return `http://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`;
+  const name = address.family === 'IPv6' ? `[${address.address}]` : address.address;
+  return `${schemeOf(app)}://${name}:${address.port}`;
 }
 
 /** `localhost` would open a second listener that nothing here knows of. */
@@ -31,8 +47,17 @@ function oneAddress(host: string): string {
   return host === 'localhost' ? '127.0.0.1' : host;
 }
 
-/** What is wrong, and what to do, in words. */
-export function listenProblem(error: unknown, flag: string): string {
+/** Where it cannot listen, why, and what to do, in words of the configuration. */
+export function listenError(
+  cause: unknown,
+  { host, port }: Pick<ListenAddress, 'host' | 'port'>,
+  flag: string,
+): Error {
+  const place = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+  return new Error(`cannot listen on ${place}: ${listenProblem(cause, flag)}`, { cause });
+}
+
+function listenProblem(error: unknown, flag: string): string {
   switch ((error as NodeJS.ErrnoException).code) {
     case 'EADDRINUSE':
       return `the port is in use; choose another with --${flag}`;

@@ -10,16 +10,34 @@ const STDERR = 2;
 /** What a sink that does not read may leave waiting; more is dropped. */
 const LOG_BUFFER_BYTES_MAX = 1_048_576;
 
-export function openLog({ values }: Pick<Config, 'values'>): Logger {
+export interface LogOptions {
+  readonly level: Config['values']['log.level'];
+  readonly isPretty: boolean;
+}
+
+/** On the main thread: no other one knows what stderr is. */
+export function logOptions({ values }: Pick<Config, 'values'>): LogOptions {
   const { 'log.level': level, 'log.format': format } = values;
+  return { level, isPretty: format === 'pretty' || (format === 'auto' && process.stderr.isTTY) };
+}
+
+/** On any thread. */
+export function openLog({ level, isPretty }: LogOptions): Logger {
   const options = { level, base: { pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime };
-  const pretty = format === 'pretty' || (format === 'auto' && process.stderr.isTTY);
-  if (!pretty)
-    return pino(
-      options,
-      pino.destination({ dest: STDERR, sync: false, minLength: 0, maxLength: LOG_BUFFER_BYTES_MAX }),
-    );
-  return pino(options, { write: line => void process.stderr.write(prettyLine(line)) });
+  // Every line at once; with 0, the same, nobody could wait for what is not written yet. Not the stream of
+  // the process: what other threads write to that goes through the main one.
+  const sink = pino.destination({
+    dest: STDERR,
+    sync: false,
+    minLength: 1,
+    maxLength: LOG_BUFFER_BYTES_MAX,
+  });
+  if (!isPretty) return pino(options, sink);
+  const prettySink = {
+    write: (line: string) => void sink.write(prettyLine(line)),
+    flush: (done: (error?: Error) => void) => sink.flush(done),
+  };
+  return pino(options, prettySink);
 }
 
 const LEVEL_NAMES: Readonly<Record<number, string>> = {

@@ -4,18 +4,11 @@
  */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { PreparedCounts } from './answers/prepared-answers.ts';
+import { fleetCounters, fleetGauges } from './fleet-metrics.ts';
+import type { Labels, Metric, Sample } from './metric.ts';
+import { unreadiness } from './readiness.ts';
 import { shortagesOf } from './thread-report.ts';
 import type { Totals } from './totals.ts';
-
-type Labels = Readonly<Record<string, string>>;
-type Sample = readonly [labels: Labels, value: number];
-
-interface Metric {
-  readonly name: string;
-  readonly help: string;
-  readonly labels?: readonly string[];
-  samples(): Iterable<Sample>;
-}
 
 const NO_LABELS: Labels = {};
 
@@ -23,9 +16,19 @@ const NO_LABELS: Labels = {};
 export function metricsRegistry(totals: () => Totals): Registry {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
-  for (const metric of [...gauges(totals), ...snapshotGauges(totals), ...preparedGauges(totals)])
+  for (const metric of [
+    ...gauges(totals),
+    ...snapshotGauges(totals),
+    ...preparedGauges(totals),
+    ...fleetGauges(totals),
+  ])
     addGauge(registry, metric);
-  for (const metric of [...loaderCounters(totals), ...requestCounters(totals), ...preparedCounters(totals)])
+  for (const metric of [
+    ...loaderCounters(totals),
+    ...requestCounters(totals),
+    ...preparedCounters(totals),
+    ...fleetCounters(totals),
+  ])
     addCounter(registry, metric);
   return registry;
 }
@@ -75,8 +78,31 @@ function gauges(totals: () => Totals): Metric[] {
       'Bytes of the current snapshot.',
       () => totals().cache.status().lastLoad?.snapshotBytes,
     ),
+    single('snapshot_file_problem', '1 while the snapshot file cannot be written.', () => {
+      const { snapshotFile } = totals().cache.status();
+      return snapshotFile && Number(snapshotFile.problem !== undefined);
+    }),
     single('failures_consecutive', 'Failed loads since the last good one.', () => {
       return totals().cache.status().lastError?.consecutive ?? 0;
+    }),
+    single('change_feed_connected', '1 while changes of the source come in by themselves.', () => {
+      const { changes } = totals().cache.status();
+      return changes === undefined ? undefined : Number(changes.connected && changes.mode !== 'none');
+    }),
+    single('delta_duration_seconds', 'Duration of the last delta.', () => {
+      const { lastDelta } = totals().cache.status();
+      return lastDelta === undefined ? undefined : lastDelta.durationMs / 1_000;
+    }),
+    single(
+      'delta_lag_seconds',
+      'From the write to the publish of the last delta, by two wall clocks.',
+      () => {
+        const lagMs = totals().cache.status().lastDelta?.lagMs;
+        return lagMs === undefined ? undefined : lagMs / 1_000;
+      },
+    ),
+    single('revoked_nodes', 'Nodes that a revocation holds out of selections.', () => {
+      return totals().cache.status().revoked;
     }),
     single('worker_pool_threads', 'Threads of the worker pool.', () => totals().workerPool.status().threads),
     single(
@@ -85,10 +111,7 @@ function gauges(totals: () => Totals): Metric[] {
       () => totals().workerPool.status().queued,
     ),
     single('answer_waiting_bytes', 'Answers that wait for slow readers.', () => totals().total.waitingBytes),
-    single('ready', '1 when /readyz says yes.', () => {
-      const { cache, context } = totals();
-      return cache.generation() > 0 && context.phase === 'serving' ? 1 : 0;
-    }),
+    single('ready', '1 when /readyz says yes.', () => (unreadiness(totals().context) === undefined ? 1 : 0)),
     single('http_threads', 'Threads that serve HTTP.', () => totals().reports.length),
     {
       name: 'http_connections',
@@ -109,7 +132,7 @@ function snapshotGauges(totals: () => Totals): Metric[] {
       help: 'Nodes of the current snapshot.',
       labels: ['pool'],
       samples: () => {
-        const nodes = status().lastLoad?.nodes;
+        const { nodes } = status();
         if (nodes === undefined) return [];
         return (['vetted', 'new', 'ineligible'] as const).map(name => [{ pool: name }, nodes[name]] as const);
       },
@@ -119,7 +142,7 @@ function snapshotGauges(totals: () => Totals): Metric[] {
       help: 'Distinct networks of the current snapshot.',
       labels: ['pool'],
       samples: () => {
-        const nodes = status().lastLoad?.nodes;
+        const { nodes } = status();
         if (nodes === undefined) return [];
         return [
           [{ pool: 'vetted' }, nodes.vettedNetworks],
@@ -149,7 +172,9 @@ function snapshotGauges(totals: () => Totals): Metric[] {
   ];
 }
 
-type Stages = Readonly<Record<'durationMs' | 'readMs' | 'buildMs' | 'validateMs' | 'publishMs', number>>;
+type Stages = Readonly<
+  Record<'durationMs' | 'readMs' | 'buildMs' | 'validateMs' | 'publishMs' | 'followUpMs', number>
+>;
 
 function stageSamples(load: Stages | undefined): Sample[] {
   if (load === undefined) return [];
@@ -159,11 +184,43 @@ function stageSamples(load: Stages | undefined): Sample[] {
     [{ stage: 'build' }, load.buildMs / 1_000],
     [{ stage: 'validate' }, load.validateMs / 1_000],
     [{ stage: 'publish' }, load.publishMs / 1_000],
+    [{ stage: 'follow-up' }, load.followUpMs / 1_000],
   ];
 }
 
 function loaderCounters(totals: () => Totals): Metric[] {
   return [
+    {
+      name: 'deltas_total',
+      help: 'Deltas: generations made of the one before and the nodes that have changed, by result.',
+      labels: ['result'],
+      samples: () => {
+        const { published, failed } = totals().cache.status().deltas;
+        return [
+          [{ result: 'published' }, published],
+          [{ result: 'failed' }, failed],
+        ];
+      },
+    },
+    {
+      name: 'taken_out_total',
+      help: 'Nodes that left selections at once, because the source said so, ahead of the delta.',
+      samples: () => [[NO_LABELS, totals().cache.status().deltas.takenOut]],
+    },
+    {
+      name: 'change_feed_failures_total',
+      help: 'Times that the connection on which the source tells of changes was lost or not to be had.',
+      samples: () => samplesOf(totals().cache.status().changes?.failureCount),
+    },
+    {
+      name: 'loads_refused_total',
+      help: 'Loads that the data guard refused, by validator.',
+      labels: ['validator'],
+      samples: () =>
+        Object.entries(totals().cache.status().guard?.refusals ?? {}).map(
+          ([validator, count]) => [{ validator }, count] as const,
+        ),
+    },
     {
       name: 'refreshes_total',
       help: 'Loads, by outcome.',
@@ -222,6 +279,12 @@ function requestCounters(totals: () => Totals): Metric[] {
       name: 'http_shed_total',
       help: 'Requests refused because the event loop was late.',
       samples: () => [[NO_LABELS, totals().total.shed]],
+    },
+    {
+      name: 'http_denied_total',
+      help: 'Requests of the data routes that were refused to whoever asked, by code.',
+      labels: ['code'],
+      samples: () => Object.entries(totals().total.denied).map(([code, count]) => [{ code }, count] as const),
     },
     {
       name: 'http_requests_total',
@@ -285,6 +348,16 @@ function preparedCounters(totals: () => Totals): Metric[] {
       name: 'http_thread_restarts_total',
       help: 'Times that an HTTP thread had to be started again.',
       samples: () => [[NO_LABELS, totals().httpThreadRestarts]],
+    },
+    {
+      name: 'stalls_total',
+      help: 'Times that the event loop of the main thread stood still (watchdog.stallMs).',
+      samples: () => [[NO_LABELS, totals().stalls.count]],
+    },
+    {
+      name: 'stalled_seconds_total',
+      help: 'Time that it stood still then.',
+      samples: () => [[NO_LABELS, totals().stalls.totalMs / 1_000]],
     },
   ];
 }

@@ -10,24 +10,30 @@ import { type RingMemory, reserveRings } from '../engine/prepared/ring.ts';
 import { openCache } from '../workers/cache.ts';
 import type { Cache } from '../workers/cache-types.ts';
 import { compiledKernel } from '../workers/kernel-module.ts';
+import { packageVersion } from '../workers/package-version.ts';
 import { RingTender } from '../workers/ring-tender.ts';
 import { reapSlotsOfWorkers } from '../workers/slot-reaper.ts';
 import { openSelectionPool, type SelectionPool } from '../workers/worker-pool.ts';
-import { adminApp } from './admin-app.ts';
+import { AccessKeeper } from './access/access-keeper.ts';
+import { readTlsMaterial } from './access/tls-material.ts';
+import { type AdminParts, adminApp } from './admin-app.ts';
 import { PreparedAnswers } from './answers/prepared-answers.ts';
 import { ringShape, ringsPerThread, tendingTasks } from './answers/ring-plan.ts';
 import { dataApp } from './app.ts';
 import { type AppContext, appContext } from './app-context.ts';
+import { accessWarnings } from './config/access-warnings.ts';
 import { type ServerOptions, sharedOptions } from './config/options.ts';
 import type { Config } from './config.ts';
 import { drainLimits, drainListener } from './drain.ts';
 import { guardLoop } from './http/loop-guard.ts';
-import { type ListenAddress, listenOn, listenProblem, portsCanBeShared, refuseSharedPort } from './listen.ts';
+import { type ListenAddress, listenError, listenOn, portsCanBeShared, refuseSharedPort } from './listen.ts';
 import { logLoader } from './loader-log.ts';
-import { openLog } from './log.ts';
+import { logOptions, openLog } from './log.ts';
+import { unreadiness } from './readiness.ts';
+import { StatsdReporter } from './statsd.ts';
 import { HttpThreads } from './threads/http-threads.ts';
 import type { RingShare } from './threads/thread-messages.ts';
-import { packageVersion } from './version.ts';
+import { Watchdog } from './watchdog/watchdog.ts';
 import { MainServer } from './whole-server.ts';
 
 export interface RunningServer {
@@ -38,6 +44,8 @@ export interface RunningServer {
   readonly url: string;
   /** Absent while the admin listener is off. */
   readonly adminUrl: string | undefined;
+  /** Absent while probes have no listener of their own. */
+  readonly probesUrl: string | undefined;
   /** Drains and closes everything; resolves when nothing is left, at the latest at the shutdown deadline. */
   stop(): Promise<void>;
 }
@@ -46,7 +54,10 @@ export interface RunningServer {
  * Listens, and loads. Throws what the cache, the pool or a listener throws; nothing is left open then.
  * Signals are the program's: `stop` is for its own handler. `log`: as the configuration says, when absent.
  */
-export async function startServer(config: Config, log: Logger = openLog(config)): Promise<RunningServer> {
+export async function startServer(
+  config: Config,
+  log: Logger = openLog(logOptions(config)),
+): Promise<RunningServer> {
   const opened: Opened = { closers: [] };
   try {
     return await open(config, log, opened);
@@ -73,7 +84,8 @@ async function open(config: Config, log: Logger, opened: Opened): Promise<Runnin
   opened.closers.push(logLoader(cache, log));
   const rings = openRings(config.server, threads, opened);
   const workerPool = await openWorkerPool(cache, config, rings, opened);
-  const parts: Parts = { cache, config, threads, workerPool, rings };
+  const access = openAccess(config.server, log, opened);
+  const parts: Parts = { access, cache, config, threads, workerPool, rings };
   const whole = new MainServer();
   opened.closers.push(() => whole.close());
   const tending = openTending(parts, opened);
@@ -85,22 +97,30 @@ async function open(config: Config, log: Logger, opened: Opened): Promise<Runnin
     version: packageVersion(),
     prepared: tending?.prepared,
     whole,
+    access: access.data(),
+    tls: options.tls && readTlsMaterial(options.tls),
     now: () => performance.now(),
   });
-  whole.attach({ context, cache, workerPool, tender: tending?.tender });
+  access.onChange(identities => context.gate?.replace(identities));
+  whole.attach({ access, context, cache, workerPool, tender: tending?.tender });
   opened.closers.push(watchLoop(context));
   const data = await dataApp(context);
   opened.closers.push(() => data.close());
   const listenMain = () => listen(data, context, { ...options, reusePort: threads > 1 }, 'port');
   const { url, others } = await openListeners({ ...parts, context, tending }, listenMain, opened);
   if (others !== undefined) whole.attachThreads(others);
-  const { admin, adminUrl } = await openAdmin(context, cache, opened);
+  if (options.statsd !== undefined) {
+    const reporter = new StatsdReporter(options.statsd, () => whole.samples(), log);
+    opened.closers.push(() => reporter.stop());
+  }
+  const { admin, adminUrl } = await openAdmin({ access, cache, context }, opened);
+  const watchdog = openWatchdog({ cache, config, context }, opened);
+  if (watchdog !== undefined) whole.attachWatchdog(watchdog);
+  const probesUrl = await watchdog?.start();
   const { source } = cache.status();
   const { kernel } = cache;
-  log.info(
-    { url, adminUrl: adminUrl ?? 'off: no admin token', source, httpThreads: threads, kernel },
-    'listening',
-  );
+  const urls = { url, adminUrl: adminUrl ?? 'off: no admin token', probesUrl };
+  log.info({ ...urls, source, httpThreads: threads, kernel }, 'listening');
   if (kernel !== 'wasm') {
     const problem = compiledKernel().problem ?? 'a slot is beyond 4 GiB: lower capacity.nodes';
     log.warn(
@@ -111,10 +131,40 @@ async function open(config: Config, log: Logger, opened: Opened): Promise<Runnin
   const listeners = admin === undefined ? [data] : [data, admin];
   let stopping: Promise<void> | undefined;
   const stop = () => {
-    stopping ??= stopServer({ context, listeners, others, opened });
+    stopping ??= stopServer({ context, listeners, others, watchdog, opened });
     return stopping;
   };
-  return { cache, context, url, adminUrl, stop };
+  return { cache, context, url, adminUrl, probesUrl, stop };
+}
+
+interface WatchedParts extends Pick<Parts, 'cache' | 'config'> {
+  readonly context: AppContext;
+}
+
+/** Undefined where nobody needs it. */
+function openWatchdog({ cache, config, context }: WatchedParts, opened: Opened): Watchdog | undefined {
+  const { http, watchdog: options } = config.server;
+  if (options.stallMs === 0 && options.probes === undefined) return undefined;
+  const watchdog = new Watchdog({
+    options,
+    http,
+    log: context.log,
+    logOptions: logOptions(config),
+    readiness: () => ({ unready: unreadiness(context), generation: context.cache.generation() }),
+    metrics: () => context.whole.metrics(),
+    now: () => performance.now(),
+  });
+  opened.closers.push(() => watchdog.stop());
+  // It hears of the first generation at once.
+  opened.closers.push(cache.onStatus(() => watchdog.beat()));
+  return watchdog;
+}
+
+function openAccess(options: ServerOptions, log: Logger, opened: Opened): AccessKeeper {
+  const access = new AccessKeeper(options.access, log);
+  opened.closers.push(() => access.stop());
+  for (const warning of accessWarnings(options)) log.warn(warning);
+  return access;
 }
 
 /** One thread where the system does not let several share a port. */
@@ -143,6 +193,7 @@ function openRings(options: ServerOptions, threads: number, opened: Opened): Rin
 }
 
 interface Parts {
+  readonly access: AccessKeeper;
   readonly cache: Cache;
   readonly config: Config;
   readonly threads: number;
@@ -164,6 +215,7 @@ function openTending(
   opened: Opened,
 ): OpenTending | undefined {
   if (rings === undefined) return undefined;
+  cache.addRings(rings);
   const tender = new RingTender({
     tend: task => workerPool.tend(task),
     tasks: tendingTasks(config.server.workerPool.threads, threads),
@@ -214,8 +266,9 @@ async function openListeners(
 }
 
 async function openThreads(parts: ThreadParts, port: number, opened: Opened): Promise<HttpThreads> {
-  const { cache, config, context, rings, tending, threads, workerPool } = parts;
+  const { access, cache, config, context, rings, tending, threads, workerPool } = parts;
   const others = new HttpThreads({
+    access,
     context,
     cache,
     workerPool,
@@ -233,15 +286,14 @@ async function openThreads(parts: ThreadParts, port: number, opened: Opened): Pr
 }
 
 async function openAdmin(
-  context: AppContext,
-  cache: Cache,
+  parts: AdminParts,
   opened: Opened,
 ): Promise<{ admin?: FastifyInstance; adminUrl: string | undefined }> {
-  const { admin: options } = context.options;
-  if (options.token === undefined) return { adminUrl: undefined };
-  const admin = await adminApp(context, cache, options.token);
+  const { context } = parts;
+  const admin = adminApp(parts);
+  if (admin === undefined) return { adminUrl: undefined };
   opened.closers.push(() => admin.close());
-  const adminUrl = await listen(admin, context, { ...options, reusePort: false }, 'admin-port');
+  const adminUrl = await listen(admin, context, { ...context.options.admin, reusePort: false }, 'admin-port');
   return { admin, adminUrl };
 }
 
@@ -266,7 +318,10 @@ function watchLoop(context: AppContext): () => void {
   return guardLoop(eventLoopDelayMaxMs, shedding => {
     context.overloaded = shedding;
     if (shedding)
-      context.log.warn({ eventLoopDelayMaxMs }, 'the event loop is too late: requests are refused');
+      context.log.warn(
+        { eventLoopDelayMaxMs },
+        'the event loop is too late: what is too much for a turn is refused',
+      );
     else context.log.info('the event loop has recovered: requests are taken again');
   });
 }
@@ -281,16 +336,15 @@ async function listen(
   return explained(() => listenOn(app, address, context.options.http, counted), address, flag);
 }
 
-/** What the system says in words of the configuration. */
 async function explained<T>(
   work: () => Promise<T>,
-  { host, port }: { readonly host: string; readonly port: number },
+  address: Pick<ListenAddress, 'host' | 'port'>,
   flag: string,
 ): Promise<T> {
   try {
     return await work();
   } catch (cause) {
-    throw new Error(`cannot listen on ${host}:${port}: ${listenProblem(cause, flag)}`, { cause });
+    throw listenError(cause, address, flag);
   }
 }
 
@@ -298,14 +352,16 @@ interface Stopping {
   readonly context: AppContext;
   readonly listeners: readonly FastifyInstance[];
   readonly others: HttpThreads | undefined;
+  readonly watchdog: Watchdog | undefined;
   readonly opened: Opened;
 }
 
-async function stopServer({ context, listeners, others, opened }: Stopping): Promise<void> {
+async function stopServer({ context, listeners, others, watchdog, opened }: Stopping): Promise<void> {
   const { drainDelayMs, deadlineMs } = context.options.shutdown;
   context.log.info({ drainDelayMs, deadlineMs }, 'stopping: not ready from now on');
   context.phase = 'draining';
   others?.beginDraining();
+  watchdog?.beat();
   await sleep(drainDelayMs);
   context.phase = 'closing';
   const limits = drainLimits(context.options.shutdown);

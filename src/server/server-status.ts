@@ -1,6 +1,8 @@
 /** What `/v1/status` says: the whole server, as people, scripts and dashboards read it. */
 import type { KernelKind } from '../engine/kernel/kernel.ts';
-import type { LoaderStatus, NodeCounts } from '../workers/messages.ts';
+import type { NodeCounts } from '../workers/load-report.ts';
+import type { LoaderStatus } from '../workers/messages.ts';
+import type { AccessStatus } from './access/access-keeper.ts';
 import type { PreparedCounts } from './answers/prepared-answers.ts';
 
 export interface ServerStatus {
@@ -10,11 +12,15 @@ export interface ServerStatus {
   readonly kernel: KernelKind;
   readonly uptimeMs: number;
   readonly ready: boolean;
+  /** Why it is not ready; `null` when it is. */
+  readonly notReady: string | null;
   readonly draining: boolean;
   readonly generation: number;
   /** `null` before the first generation. */
   readonly ageMs: number | null;
   readonly nodes: NodeCounts | null;
+  /** Who may ask the data routes. */
+  readonly access: AccessStatus & { readonly tls: boolean };
   readonly loader: LoaderStatus;
   /** Answers by the way they took. */
   readonly ways: {
@@ -28,6 +34,8 @@ export interface ServerStatus {
   /** What each of the threads that serve has answered and holds; the main one first. */
   readonly httpThreads: readonly { readonly answers: number; readonly connections: number }[];
   readonly httpThreadRestarts: number;
+  /** Of the main thread's event loop. */
+  readonly stalls: { readonly count: number; readonly totalMs: number };
   readonly workerPool: {
     readonly threads: number;
     readonly queued: number;

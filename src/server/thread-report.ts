@@ -4,13 +4,20 @@
  */
 import type { PreparedCounts } from './answers/prepared-answers.ts';
 import type { AppContext } from './app-context.ts';
-import { Counters, type RequestCount, type SelectionCount } from './counters.ts';
+import {
+  Counters,
+  DENIAL_CODES,
+  type DenialCode,
+  type RequestCount,
+  type SelectionCount,
+} from './counters.ts';
 
 export interface ThreadReport {
   readonly selections: readonly SelectionCount[];
   readonly picks: number;
   readonly poolFallbacks: number;
   readonly shed: number;
+  readonly denied: Readonly<Record<DenialCode, number>>;
   readonly requests: readonly RequestCount[];
   readonly prepared: PreparedCounts | undefined;
   /** What it holds now; gone with the thread. */
@@ -25,6 +32,7 @@ export function threadReport(context: AppContext): ThreadReport {
     picks: counters.picks,
     poolFallbacks: counters.poolFallbacks,
     shed: counters.shed,
+    denied: { ...counters.denied },
     requests: [...counters.requests()],
     prepared: prepared?.counts(),
     waitingBytes: departures.waitingBytes,
@@ -34,12 +42,13 @@ export function threadReport(context: AppContext): ThreadReport {
 
 /** Of a thread that has not said anything yet. */
 export function emptyReport(): ThreadReport {
-  const { selections, picks, poolFallbacks, shed } = new Counters();
+  const { selections, picks, poolFallbacks, shed, denied } = new Counters();
   return {
     selections,
     picks,
     poolFallbacks,
     shed,
+    denied,
     requests: [],
     prepared: undefined,
     waitingBytes: 0,
@@ -71,6 +80,10 @@ export function summedReport(reports: readonly ThreadReport[]): ThreadReport {
     picks: sum(({ picks }) => picks),
     poolFallbacks: sum(({ poolFallbacks }) => poolFallbacks),
     shed: sum(({ shed }) => shed),
+    denied: Object.fromEntries(DENIAL_CODES.map(code => [code, sum(({ denied }) => denied[code])])) as Record<
+      DenialCode,
+      number
+    >,
     requests: summedRequests(reports),
     prepared: preparing.length === 0 ? undefined : summedPrepared(preparing),
     waitingBytes: sum(({ waitingBytes }) => waitingBytes),

@@ -1,5 +1,7 @@
 /** What `openCache` takes. Types only; defaults and checks are in `settings.ts`. */
 import type { PlacementOptions } from '../engine/placement/placement.ts';
+import type { FleetOptions } from './fleet-options.ts';
+import type { SnapshotSigningOptions } from './snapshot-signature.ts';
 import type { SourceOptions } from './source/open-source.ts';
 
 export interface RefreshOptions {
@@ -30,11 +32,26 @@ export interface CapacityOptions {
 export interface GuardOptions {
   /** Largest part of the rows that may be refused one by one. 0.05 by default. */
   readonly rejectRatioMax?: number;
+  /** Largest part of the rows that may have the id of another row. 0.01 by default. */
+  readonly duplicateRatioMax?: number;
   /**
    * Largest part by which vetted plus new, and vetted alone, may shrink from one generation to the next. 0.2
    * by default.
    */
   readonly dropRatioMax?: number;
+  /** The same within an hour, against the most that was served: for a slow decline. 0.5 by default. */
+  readonly dropPerHourRatioMax?: number;
+  /** How many times as many nodes one generation may have as the one before, from 100 on. 10 by default. */
+  readonly growthFactorMax?: number;
+  /** Largest share that one network may have of the vetted or of the new nodes. 1 by default: no limit. */
+  readonly networkShareMax?: number;
+  /**
+   * A drop, growth or concentration is published all the same when so many loads in a row after the first
+   * refused one say the same. 0 by default: never by itself.
+   */
+  readonly confirmations?: number;
+  /** Fewest vetted nodes that may be chosen. 0 by default. */
+  readonly vettedMin?: number;
   /**
    * Fewest nodes that may be chosen (vetted plus new). 1 by default: an empty load never replaces a good one.
    */
@@ -63,6 +80,10 @@ export interface CacheOptions {
   };
   /** File that receives each published snapshot (written aside, synced, renamed). None by default. */
   readonly snapshotFile?: string;
+  /** Keys of that file: who signs it, and whose signature is asked for. None by default. */
+  readonly snapshotSigning?: SnapshotSigningOptions;
+  /** Replicas that share loads over a bus. None by default: the cache loads for itself. */
+  readonly fleet?: FleetOptions;
   /** False: `openCache` resolves before the first generation is there; see `ready`. True by default. */
   readonly waitForFirstLoad?: boolean;
   /** Longest wait of `openCache` for the first generation. 60,000 by default. */

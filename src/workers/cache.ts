@@ -5,10 +5,11 @@
 import { randomFillSync } from 'node:crypto';
 import { threadId, type Worker } from 'node:worker_threads';
 import { slotCountFor } from '../../native-layout/control-block.ts';
-import { CacheError } from '../engine/errors.ts';
+import { CacheError, errorFromData } from '../engine/errors.ts';
 import type { KernelKind } from '../engine/kernel/kernel.ts';
 import { openKernel } from '../engine/kernel/open-kernel.ts';
 import { placementPlan } from '../engine/placement/placement-plan.ts';
+import type { RingMemory } from '../engine/prepared/ring.ts';
 import { Lease, sharedControlWords } from '../engine/publication.ts';
 import { Reader } from '../engine/reader.ts';
 import { KEY_WORDS } from '../engine/selection/random.ts';
@@ -18,15 +19,21 @@ import type {
   EncodedSelection,
   LookupResult,
   NodeId,
+  NodeIds,
   SelectionRequest,
 } from '../engine/selection/selection-types.ts';
 import { reserveMemory, type SlotMemory, slotBuffer, slotLayout } from '../engine/shared-memory.ts';
 import type { CacheOptions } from './cache-options.ts';
 import type { Cache, CacheHandle, CacheReader } from './cache-types.ts';
 import { monotonicMs } from './clock.ts';
+import type { FleetView } from './fleet-link.ts';
+import { checkFleet } from './fleet-link.ts';
+import type { GuardStatus } from './guard/data-guard.ts';
+import type { ValidatorName } from './guard/validators.ts';
 import { compiledKernel } from './kernel-module.ts';
 import { Loader } from './loader.ts';
-import type { LoaderStatus, RefreshResult } from './messages.ts';
+import type { LoaderAnswer, LoaderStatus, RefreshResult } from './messages.ts';
+import { HOLD_DEFAULT_MS, HOLD_MAX_MS, packedIds, type RevokeResult } from './revocations.ts';
 import { type KeptSeats, keepSeats, leaveSeats, watchWorker } from './seat-keeper.ts';
 import { checkCacheOptions, loadSettings, readerSettings } from './settings.ts';
 import { openSource, type SourceOptions } from './source/open-source.ts';
@@ -47,6 +54,7 @@ export async function openCache(options: CacheOptions): Promise<Cache> {
   const load = loadSettings(options);
   const plan = placementPlan(reader);
   const description = await describeSource(options.source);
+  if (load.fleet !== undefined) await checkFleet(load.fleet, options.source);
   const { module } = compiledKernel();
   const memory = reserveMemory(slotLayout(reader.nodes, plan), reader.readers, module !== undefined);
   const handle: CacheHandle = { kind: HANDLE_KIND, ...memory, kernel: module, settings: reader };
@@ -132,7 +140,7 @@ class AttachedCache implements CacheReader {
     return this.#open().selectRecords(request, target);
   }
 
-  lookup(ids: readonly NodeId[]): LookupResult {
+  lookup(ids: NodeIds): LookupResult {
     return this.#open().lookup(ids);
   }
 
@@ -181,6 +189,11 @@ function checkedSlots(handle: CacheHandle, count: number, bytes: number): readon
   throw new CacheError('LAYOUT_MISMATCH', `the handle does not have ${count} slots of ${bytes} bytes`);
 }
 
+function answered<T>(answer: LoaderAnswer<T>): T {
+  if (!answer.ok) throw errorFromData(answer.error);
+  return answer.value;
+}
+
 class OwnedCache extends AttachedCache implements Cache {
   readonly #handle: CacheHandle;
   readonly #loader: Loader;
@@ -207,6 +220,31 @@ class OwnedCache extends AttachedCache implements Cache {
 
   refresh(options: { acceptDrop?: boolean } = {}): Promise<RefreshResult> {
     return this.#loader.refresh(options.acceptDrop === true);
+  }
+
+  async revoke(ids: readonly NodeId[], options: { holdMs?: number } = {}): Promise<RevokeResult> {
+    const holdMs = options.holdMs ?? HOLD_DEFAULT_MS;
+    if (!Number.isInteger(holdMs) || holdMs < 1 || holdMs > HOLD_MAX_MS) {
+      const detail = `holdMs is a whole number from 1 to ${HOLD_MAX_MS}, not ${holdMs}`;
+      throw new CacheError('REQUEST_INVALID', detail, { field: 'holdMs' });
+    }
+    return answered(await this.#loader.ask('revoke', { ids: packedIds(ids), holdMs }));
+  }
+
+  async restore(ids: readonly NodeId[]): Promise<number> {
+    return answered(await this.#loader.ask('restore', { ids: packedIds(ids) }));
+  }
+
+  async override(validators: readonly ValidatorName[], forMs: number): Promise<GuardStatus> {
+    return answered(await this.#loader.ask('override', { validators, forMs }));
+  }
+
+  async fleet(): Promise<FleetView | undefined> {
+    return answered(await this.#loader.ask('fleet', {}));
+  }
+
+  addRings(memory: RingMemory): void {
+    this.#loader.addRings(memory);
   }
 
   async ready(options: { timeoutMs?: number } = {}): Promise<number> {

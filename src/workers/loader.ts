@@ -5,14 +5,21 @@
  */
 import { Worker } from 'node:worker_threads';
 import { type ErrorData, errorData } from '../engine/errors.ts';
+import type { RingMemory } from '../engine/prepared/ring.ts';
+import { monotonicMs } from './clock.ts';
+import { inTime } from './in-time.ts';
 import type {
   FailureReport,
+  LoaderAnswer,
+  LoaderAnswers,
+  LoaderQuestions,
   LoaderStatus,
   LoaderWorkerData,
   MessageFromLoader,
   MessageToLoader,
   RefreshResult,
 } from './messages.ts';
+import { terminateOrLeave } from './thread-end.ts';
 import { LOADER_WORKER_URL } from './worker-urls.ts';
 
 /**
@@ -24,13 +31,19 @@ const RESTART_LONGEST_MS = 30_000;
 const STOP_TIMEOUT_MS = 5_000;
 /** Time it has after that. A thread that a system call holds does not end, and is left to the process. */
 const TERMINATE_TIMEOUT_MS = 2_000;
-/** Demands that may wait for an answer at once. */
-const DEMANDS_MAX = 1_000;
+/** Questions that may wait for an answer at once. */
+const QUESTIONS_MAX = 1_000;
+
+/** Code of the warning that a thread was left behind. */
 
 export class Loader {
-  readonly #data: LoaderWorkerData;
+  readonly #data: Omit<LoaderWorkerData, 'held'>;
+  /** What operators have revoked: the next thread goes on from it. */
+  #held: LoaderWorkerData['held'] = [];
   readonly #listeners = new Set<(status: LoaderStatus) => void>();
-  readonly #demands = new Map<number, (result: RefreshResult) => void>();
+  readonly #questions = new Map<number, (answer: LoaderAnswer<LoaderAnswers[keyof LoaderAnswers]>) => void>();
+  /** What every loader thread has to know, also the next one. */
+  readonly #rings: RingMemory[] = [];
   #worker: Worker | undefined;
   #nextRequestId = 1;
   #status: LoaderStatus;
@@ -43,13 +56,15 @@ export class Loader {
   #restartTimer: NodeJS.Timeout | undefined;
   #stopped = false;
 
-  constructor(data: LoaderWorkerData, sourceDescription: string) {
+  constructor(data: Omit<LoaderWorkerData, 'held'>, sourceDescription: string) {
     this.#data = data;
     this.#status = {
       state: 'starting',
       source: sourceDescription,
       refreshes: { succeeded: 0, failed: 0 },
       restarts: 0,
+      revoked: 0,
+      deltas: { published: 0, failed: 0, takenOut: 0 },
     };
   }
 
@@ -57,7 +72,7 @@ export class Loader {
     if (this.#stopped) return;
     const worker = new Worker(LOADER_WORKER_URL, {
       name: 'sortition-loader',
-      workerData: this.#data,
+      workerData: { ...this.#data, held: this.#held } satisfies LoaderWorkerData,
       env: postgresEnvironment(),
       // Those of the program (`--input-type`, `--eval`) are about its own entry.
       execArgv: [],
@@ -69,10 +84,14 @@ export class Loader {
       lastError = error;
     });
     worker.once('exit', exitCode => this.#exited(exitCode, lastError));
+    for (const memory of this.#rings) worker.postMessage({ kind: 'rings', memory } satisfies MessageToLoader);
   }
 
+  /** As the thread said it last; but what grows by itself is as of now. */
   status(): LoaderStatus {
-    return this.#status;
+    const { fleet } = this.#status;
+    if (fleet?.readAtMs === undefined) return this.#status;
+    return { ...this.#status, fleet: { ...fleet, ageMs: Math.max(0, monotonicMs() - fleet.readAtMs) } };
   }
 
   onStatus(listener: (status: LoaderStatus) => void): () => void {
@@ -85,19 +104,34 @@ export class Loader {
     return this.#worker?.threadId;
   }
 
-  refresh(acceptDrop: boolean): Promise<RefreshResult> {
+  async refresh(acceptDrop: boolean): Promise<RefreshResult> {
+    const answer = await this.ask('refresh', { acceptDrop });
+    return answer.ok ? { ok: true, report: answer.value } : answer;
+  }
+
+  ask<K extends keyof LoaderQuestions>(
+    kind: K,
+    question: LoaderQuestions[K],
+  ): Promise<LoaderAnswer<LoaderAnswers[K]>> {
     const worker = this.#worker;
     if (this.#stopped) return refused({ code: 'CACHE_CLOSED', message: 'the cache is closed' });
     if (worker === undefined)
       return refused({ code: 'LOADER_LOST', message: 'the loader is being started again' });
-    if (this.#demands.size >= DEMANDS_MAX) {
-      return refused({ code: 'OVERLOADED', message: `${DEMANDS_MAX} refreshes are waiting already` });
+    if (this.#questions.size >= QUESTIONS_MAX) {
+      return refused({ code: 'OVERLOADED', message: `${QUESTIONS_MAX} demands are waiting already` });
     }
     const requestId = this.#nextRequestId++;
     return new Promise(resolve => {
-      this.#demands.set(requestId, resolve);
-      worker.postMessage({ kind: 'refresh', requestId, acceptDrop } satisfies MessageToLoader);
+      // The thread answers each question by its own kind.
+      this.#questions.set(requestId, resolve as (answer: LoaderAnswer<unknown>) => void);
+      worker.postMessage({ kind, requestId, ...question });
     });
+  }
+
+  /** Has revocations counted for these rings too. */
+  addRings(memory: RingMemory): void {
+    this.#rings.push(memory);
+    this.#worker?.postMessage({ kind: 'rings', memory } satisfies MessageToLoader);
   }
 
   /** Resolves at the latest after both timeouts. */
@@ -111,9 +145,13 @@ export class Loader {
   }
 
   #receive(message: MessageFromLoader): void {
-    if (message.kind === 'refreshed') {
-      this.#demands.get(message.requestId)?.(message.result);
-      this.#demands.delete(message.requestId);
+    if (message.kind === 'answer') {
+      this.#questions.get(message.requestId)?.(message.answer);
+      this.#questions.delete(message.requestId);
+      return;
+    }
+    if (message.kind === 'held') {
+      this.#held = message.held;
       return;
     }
     const { status } = message;
@@ -123,6 +161,8 @@ export class Loader {
     }
     // A fresh loader thread knows neither its predecessor's load, which readers still use, nor its death.
     const lastLoad = status.lastLoad ?? this.#status.lastLoad;
+    const nodes = status.nodes ?? this.#status.nodes;
+    const restored = status.restored ?? this.#status.restored;
     const lastError = after(this.#lost, status.lastError);
     this.#become({
       ...status,
@@ -131,6 +171,8 @@ export class Loader {
         succeeded: this.#before.succeeded + status.refreshes.succeeded,
         failed: this.#before.failed + status.refreshes.failed,
       },
+      ...(nodes === undefined ? {} : { nodes }),
+      ...(restored === undefined ? {} : { restored }),
       ...(lastLoad === undefined ? {} : { lastLoad }),
       ...(lastError === undefined ? {} : { lastError }),
     });
@@ -163,8 +205,8 @@ export class Loader {
   }
 
   #settleAll(error: ErrorData): void {
-    for (const resolve of this.#demands.values()) resolve({ ok: false, error });
-    this.#demands.clear();
+    for (const resolve of this.#questions.values()) resolve({ ok: false, error });
+    this.#questions.clear();
   }
 
   #become(status: LoaderStatus): void {
@@ -194,26 +236,11 @@ function after(lost: FailureReport | undefined, error: FailureReport | undefined
 async function endThread(worker: Worker): Promise<void> {
   const exited = new Promise<true>(resolve => worker.once('exit', () => resolve(true)));
   worker.postMessage({ kind: 'stop' } satisfies MessageToLoader);
-  if (await within(exited, STOP_TIMEOUT_MS)) return;
-  void worker.terminate();
-  if (await within(exited, TERMINATE_TIMEOUT_MS)) return;
-  // It can write nothing that anybody reads any more, and must not keep the program.
-  worker.unref();
+  if (await inTime(exited, STOP_TIMEOUT_MS)) return;
+  await terminateOrLeave(worker, 'the loader thread', TERMINATE_TIMEOUT_MS);
 }
 
-async function within(done: Promise<true>, timeoutMs: number): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<false>(resolve => {
-    timer = setTimeout(() => resolve(false), timeoutMs);
-  });
-  try {
-    return await Promise.race([done, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-function refused(error: ErrorData): Promise<RefreshResult> {
+function refused(error: ErrorData): Promise<LoaderAnswer<never>> {
   return Promise.resolve({ ok: false, error });
 }
 

@@ -2,52 +2,47 @@
  * Every message and result that crosses a thread: plain data only, because classes do not survive the clone.
  */
 import type { ErrorData } from '../engine/errors.ts';
+import type { RingMemory } from '../engine/prepared/ring.ts';
 import type {
   EncodedFormat,
   EncodedSelection,
   SelectionRequest,
 } from '../engine/selection/selection-types.ts';
+import type { FleetEvent } from './fleet/options.ts';
+import type { FleetView, ReplicaStatus } from './fleet-link.ts';
+import type { GuardStatus } from './guard/data-guard.ts';
+import type { ValidatorName } from './guard/validators.ts';
+import type { DeltaCounts, DeltaReport, LoadReport, NodeCounts, RestoreReport } from './load-report.ts';
+import type { KeptRevocation } from './revocation-file.ts';
+import type { RevokeResult } from './revocations.ts';
 import type { LoadSettings, ReaderSettings } from './settings.ts';
+import type { ChangeStatus } from './source/node-changes.ts';
 import type { SourceOptions } from './source/open-source.ts';
 
-/** What a load published, and what it left out. */
-export interface LoadReport {
-  readonly generation: number;
-  /** When the read began, wall clock, ISO 8601: information only, ages come from the monotonic clock. */
-  readonly readAt: string;
-  readonly durationMs: number;
-  readonly readMs: number;
-  readonly buildMs: number;
-  readonly validateMs: number;
-  readonly publishMs: number;
-  /** Bytes of the snapshot that are in use. */
-  readonly snapshotBytes: number;
-  readonly nodes: NodeCounts;
-  /** Rows refused one by one, by reason (`address-invalid`, `port-invalid`, `id-duplicate`, …). */
-  readonly refused: Readonly<Record<string, number>>;
-  /** Nodes that can be looked up but not selected, by criterion. */
-  readonly ineligible: Readonly<Record<string, number>>;
-  /** Nodes that the source left out altogether, by criterion. */
-  readonly absent: Readonly<Record<string, number>>;
-  /** Why those could not be counted; then `absent` is empty. */
-  readonly absentError?: string;
-  readonly digest: string;
-  /** Why the snapshot file could not be written, when it could not. */
-  readonly persistError?: string;
+/** What the snapshot file has. */
+export interface SnapshotFileStatus {
+  /** Of the last one that was written by this process. */
+  readonly generation?: number;
+  readonly writtenAt?: string;
+  /** Why the newest could not be written, when it could not. */
+  readonly problem?: string;
+  /** Why the file of revocations beside it could not be read or written, when it could not. */
+  readonly revocationsProblem?: string;
 }
 
-export interface NodeCounts {
-  readonly total: number;
-  readonly vetted: number;
-  readonly new: number;
-  readonly ineligible: number;
-  /** Distinct networks among vetted, among new, and over both. */
-  readonly vettedNetworks: number;
-  readonly newNetworks: number;
-  readonly networks: number;
+/** Something that happened to a replica in its fleet. */
+export interface FleetNews extends FleetEvent {
+  readonly atUnixMs: number;
 }
 
-export type LoaderState = 'starting' | 'loading' | 'waiting' | 'backing-off' | 'restarting' | 'stopped';
+export type LoaderState =
+  | 'starting'
+  | 'loading'
+  | 'waiting'
+  | 'backing-off'
+  | 'following'
+  | 'restarting'
+  | 'stopped';
 
 export interface FailureReport extends ErrorData {
   readonly at: string;
@@ -62,9 +57,28 @@ export interface LoaderStatus {
   readonly refreshes: { readonly succeeded: number; readonly failed: number };
   /** Times the loader thread had to be started again. */
   readonly restarts: number;
+  /** What is in the generation that the loader published last. */
+  readonly nodes?: NodeCounts;
   readonly lastLoad?: LoadReport;
   /** Present while the newest attempt has failed. */
   readonly lastError?: FailureReport;
+  /** Nodes that are held out of selections by a revocation. */
+  readonly revoked: number;
+  /** How changes of the source become known; absent where it cannot say. */
+  readonly changes?: ChangeStatus;
+  /** This replica in its fleet; absent where it loads for itself. */
+  readonly fleet?: ReplicaStatus;
+  /** What happened in the fleet: the newest of each kind. */
+  readonly fleetNews?: Readonly<Record<string, FleetNews>>;
+  /** Absent where none is configured. */
+  readonly snapshotFile?: SnapshotFileStatus;
+  /** What the snapshot file had at the start; absent where there was none. */
+  readonly restored?: RestoreReport;
+  /** What became of them. */
+  readonly deltas: DeltaCounts;
+  readonly lastDelta?: DeltaReport;
+  /** What the data guard has refused; absent before the loader has said anything. */
+  readonly guard?: GuardStatus;
   /** Milliseconds until the next planned load, as of this report; absent while one runs. */
   readonly nextLoadInMs?: number;
 }
@@ -81,15 +95,52 @@ export interface LoaderWorkerData {
   readonly reader: ReaderSettings;
   readonly load: LoadSettings;
   readonly source: SourceOptions;
+  /** What operators had revoked when the loader thread before this one ended. */
+  readonly held: readonly KeptRevocation[];
 }
 
+/** What the loader is asked for; ids are 32 bytes each, one behind the other. */
+export interface LoaderQuestions {
+  readonly refresh: { readonly acceptDrop: boolean };
+  readonly revoke: { readonly ids: Uint8Array; readonly holdMs: number };
+  readonly restore: { readonly ids: Uint8Array };
+  readonly fleet: Record<string, never>;
+  readonly override: { readonly validators: readonly ValidatorName[]; readonly forMs: number };
+}
+
+/** What it answers. */
+export interface LoaderAnswers {
+  readonly refresh: LoadReport;
+  readonly revoke: RevokeResult;
+  /** Nodes that were held, and are not any more. */
+  readonly restore: number;
+  /** Undefined where there is none. */
+  readonly fleet: FleetView | undefined;
+  readonly override: GuardStatus;
+}
+
+export type LoaderQuestion = {
+  [K in keyof LoaderQuestions]: { readonly kind: K; readonly requestId: number } & LoaderQuestions[K];
+}[keyof LoaderQuestions];
+
+export type LoaderAnswer<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly error: ErrorData };
+
 export type MessageToLoader =
-  | { readonly kind: 'refresh'; readonly requestId: number; readonly acceptDrop: boolean }
+  | LoaderQuestion
+  /** Rings of prepared answers, whose takers are to know of revocations. */
+  | { readonly kind: 'rings'; readonly memory: RingMemory }
   | { readonly kind: 'stop' };
 
 export type MessageFromLoader =
   | { readonly kind: 'status'; readonly status: LoaderStatus }
-  | { readonly kind: 'refreshed'; readonly requestId: number; readonly result: RefreshResult };
+  | { readonly kind: 'held'; readonly held: readonly KeptRevocation[] }
+  | {
+      readonly kind: 'answer';
+      readonly requestId: number;
+      readonly answer: LoaderAnswer<LoaderAnswers[keyof LoaderAnswers]>;
+    };
 
 /** A task of the selection workers: requests that are answered together. */
 export interface SelectionTask {
@@ -100,8 +151,8 @@ export interface SelectionTask {
 }
 
 export type SelectionTaskAnswer =
-  /** `end`: where this answer ends in the bytes of the result; it begins where the one before ends. */
-  | ({ readonly ok: true; readonly end: number } & Omit<EncodedSelection, 'bytes'>)
+  /** Where this answer begins and ends in the bytes of the result. */
+  | ({ readonly ok: true; readonly start: number; readonly end: number } & Omit<EncodedSelection, 'bytes'>)
   | { readonly ok: false; readonly error: ErrorData };
 
 export interface SelectionTaskResult {

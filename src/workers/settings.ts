@@ -4,6 +4,9 @@ import { RANGE_NAMES } from '../engine/address/special-use.ts';
 import type { PlacementSettings } from '../engine/placement/placement-plan.ts';
 import { DEFAULT_LIMITS, type SelectionLimits } from '../engine/selection/selection-request.ts';
 import type { CacheOptions, CapacityOptions, GuardOptions, RefreshOptions } from './cache-options.ts';
+import { TIMER_MS_MAX } from './clock.ts';
+import { type FleetSettings, fleetSettings } from './fleet-options.ts';
+import { type SnapshotSigning, snapshotSigning } from './snapshot-signature.ts';
 import { didYouMean } from './source/nearest.ts';
 import {
   checkBoolean,
@@ -29,6 +32,9 @@ export interface LoadSettings {
   readonly guard: Required<GuardOptions>;
   readonly prefixBits: PrefixBits;
   readonly snapshotFile: string | undefined;
+  readonly snapshotSigning: SnapshotSigning | undefined;
+  /** Absent: it loads for itself. */
+  readonly fleet: FleetSettings | undefined;
 }
 
 export const DEFAULT_NODES = 1_000_000;
@@ -42,7 +48,13 @@ export const DEFAULT_REFRESH: Required<RefreshOptions> = {
 };
 export const DEFAULT_GUARD: Required<GuardOptions> = {
   rejectRatioMax: 0.05,
+  duplicateRatioMax: 0.01,
   dropRatioMax: 0.2,
+  dropPerHourRatioMax: 0.5,
+  growthFactorMax: 10,
+  networkShareMax: 1,
+  confirmations: 0,
+  vettedMin: 0,
   nodesMin: 1,
   allowRanges: [],
 };
@@ -52,8 +64,16 @@ const NODES_MAX = 20_000_000;
 const READERS_MAX = 1_024;
 const COUNT_MAX = 100_000;
 const IDS_MAX = 1_000_000;
-/** Longest that a Node.js timer can wait. */
-const TIMER_MS_MAX = 2 ** 31 - 1;
+
+/** Loads that may have to say the same. */
+const CONFIRMATIONS_MAX = 1_000;
+const GUARD_RATIOS = [
+  'rejectRatioMax',
+  'duplicateRatioMax',
+  'dropRatioMax',
+  'dropPerHourRatioMax',
+  'networkShareMax',
+] as const;
 
 const RATIO = { min: 0, max: 1 };
 const DURATION_MS = { min: 1, max: TIMER_MS_MAX };
@@ -68,6 +88,8 @@ const OPTION_KEYS: readonly string[] = [
   'networkPrefixBits',
   'limits',
   'snapshotFile',
+  'snapshotSigning',
+  'fleet',
   'waitForFirstLoad',
   'readyTimeoutMs',
 ] satisfies (keyof CacheOptions)[];
@@ -132,9 +154,12 @@ export function loadSettings(options: CacheOptions): LoadSettings {
   const longest = { min: refresh.backoffFirstMs, max: TIMER_MS_MAX };
   checkInteger(refresh.backoffLongestMs, 'refresh.backoffLongestMs', longest);
   checkNumber(refresh.jitterRatio, 'refresh.jitterRatio', RATIO);
-  checkNumber(guard.rejectRatioMax, 'guard.rejectRatioMax', RATIO);
-  checkNumber(guard.dropRatioMax, 'guard.dropRatioMax', RATIO);
-  checkInteger(guard.nodesMin, 'guard.nodesMin', { min: 0, max: NODES_MAX });
+  for (const key of GUARD_RATIOS) checkNumber(guard[key], `guard.${key}`, RATIO);
+  checkNumber(guard.growthFactorMax, 'guard.growthFactorMax', { min: 1, max: NODES_MAX });
+  checkInteger(guard.confirmations, 'guard.confirmations', { min: 0, max: CONFIRMATIONS_MAX });
+  for (const key of ['nodesMin', 'vettedMin'] as const) {
+    checkInteger(guard[key], `guard.${key}`, { min: 0, max: NODES_MAX });
+  }
   checkInteger(prefixBits.ipv4, 'networkPrefixBits.ipv4', { min: 1, max: 32 });
   checkInteger(prefixBits.ipv6, 'networkPrefixBits.ipv6', { min: 1, max: 128 });
   checkTexts(guard.allowRanges, 'guard.allowRanges');
@@ -143,7 +168,9 @@ export function loadSettings(options: CacheOptions): LoadSettings {
     const problem = `has "${name}"${didYouMean(name, RANGE_NAMES)}; the ranges are ${RANGE_NAMES.join(', ')}`;
     throw invalidOption('guard.allowRanges', problem);
   }
-  return { refresh, guard, prefixBits, snapshotFile: options.snapshotFile };
+  const fleet = options.fleet === undefined ? undefined : fleetSettings(options.fleet);
+  const signing = options.snapshotSigning && snapshotSigning(options.snapshotSigning);
+  return { refresh, guard, prefixBits, snapshotFile: options.snapshotFile, snapshotSigning: signing, fleet };
 }
 
 /** The entries of `value` that are not `undefined`: an option given as `undefined` means its default. */

@@ -34,7 +34,10 @@ export interface SelectionPoolOptions {
   readonly rings?: RingMemory | undefined;
 }
 
-/** An answer of the pool; `bytes` are private to the caller. */
+/**
+ * An answer of the pool. `bytes` are private to the caller, with the room of BATCH_ROOM around those of a
+ * `run`: they lie one behind the other where no answer is an error.
+ */
 export type PoolAnswer =
   | ({ readonly ok: true; readonly bytes: Uint8Array<ArrayBuffer> } & Omit<EncodedSelection, 'bytes'>)
   | { readonly ok: false; readonly error: ErrorData };
@@ -50,6 +53,8 @@ export interface SelectionPoolStatus {
 export interface SelectionPool {
   /** One answer a request, in order. Throws OVERLOADED (nothing was queued), WORKER_LOST, CACHE_CLOSED. */
   run(format: EncodedFormat, requests: readonly SelectionRequest[]): Promise<readonly PoolAnswer[]>;
+  /** Throws OVERLOADED when `run` would, as far as this thread knows: for who has not read what is asked. */
+  refuseWhenFull(): void;
   /** Has a worker keep rings full. Comes to an end early when a `run` waits for it. Throws as `run`. */
   tend(order: TendOrder): Promise<TendResult>;
   status(): SelectionPoolStatus;
@@ -145,6 +150,11 @@ class PiscinaPool implements SelectionPool {
     }
   }
 
+  refuseWhenFull(): void {
+    if (this.#piscina.queueSize < this.#options.queueMax) return;
+    throw new CacheError('OVERLOADED', `${this.#options.queueMax} tasks wait for a selection worker`);
+  }
+
   status(): SelectionPoolStatus {
     const { threads, queueSize } = this.#piscina;
     return { threads: threads.length, queued: queueSize, tasks: this.#tasks, lost: this.#lost };
@@ -161,9 +171,7 @@ class PiscinaPool implements SelectionPool {
     task: SelectionTask | TendTask,
   ): Promise<SelectionTaskResult | TendResult> {
     if (this.#closed) throw new CacheError('CACHE_CLOSED', 'the selection workers are closed');
-    if (this.#piscina.queueSize >= this.#options.queueMax) {
-      throw new CacheError('OVERLOADED', `${this.#options.queueMax} tasks wait for a selection worker`);
-    }
+    this.refuseWhenFull();
     this.#tasks++;
     const deadline = new AbortController();
     const timeoutMs = this.#options.taskTimeoutMs ?? DEFAULT_TASK_TIMEOUT_MS;
@@ -181,12 +189,9 @@ class PiscinaPool implements SelectionPool {
 }
 
 function cut(result: SelectionTaskResult): PoolAnswer[] {
-  let start = 0;
   return result.answers.map(answer => {
     if (!answer.ok) return answer;
-    const { end, ...rest } = answer;
-    const bytes = result.bytes.subarray(start, end);
-    start = end;
-    return { ...rest, bytes };
+    const { start, end, ...rest } = answer;
+    return { ...rest, bytes: result.bytes.subarray(start, end) };
   });
 }

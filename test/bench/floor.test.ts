@@ -16,6 +16,7 @@ import { KEY_WORDS } from '../../src/engine/selection/random.ts';
 import type { SelectionRequest } from '../../src/engine/selection/selection-types.ts';
 import type { NodeRow } from '../../src/engine/snapshot/node-row.ts';
 import type { Snapshot } from '../../src/engine/snapshot/snapshot.ts';
+import { packSnapshot } from '../../src/engine/snapshot/snapshot.ts';
 import { writeSnapshotFile } from '../../src/workers/snapshot-file.ts';
 import { dataRandom } from '../support/data-random.ts';
 import { LocalCache } from '../support/local-cache.ts';
@@ -65,7 +66,7 @@ async function pairOver(rows: readonly NodeRow[], build: FloorBuild): Promise<Pa
   const cache = new LocalCache({ capacity: rows.length, settings, kernel: 'typescript' });
   const { snapshot } = cache.publish(rows);
   const path = join(folder, `${floors.length}.snapshot`);
-  await writeSnapshotFile(path, snapshot.views);
+  await writeSnapshotFile(path, packSnapshot(snapshot.views));
   const floor = new Floor(build, path, folder);
   floors.push(floor);
   return { cache, snapshot, floor, ids: rows.map(row => String(row.id)) };

@@ -11,7 +11,8 @@ import {
   spread,
   timeText,
 } from '../../bench/report/axis.ts';
-import { PLOTS, plots } from '../../bench/report.ts';
+import { withTables } from '../../bench/report/readme-tables.ts';
+import { PLOTS, plots, README, readmeText } from '../../bench/report.ts';
 
 describe('plots', () => {
   it('are the same bytes for the same results', () => {
@@ -21,6 +22,10 @@ describe('plots', () => {
   it('in the repository are those of the results beside them: npm run bench:report', () => {
     const kept = readdirSync(PLOTS).map(file => [file, readFileSync(resolve(PLOTS, file), 'utf8')] as const);
     expect(new Map(kept)).toEqual(plots());
+  });
+
+  it('and the tables of the README are those of the results too', () => {
+    expect(readFileSync(README, 'utf8')).toBe(readmeText());
   });
 
   it('are whole: sizes, titles and texts for those who cannot see them, in light and dark', () => {
@@ -33,6 +38,31 @@ describe('plots', () => {
       const opened = text.match(/<[a-z]/g)?.length;
       expect(text.match(/<\/[a-z]+>|\/>/g)?.length, file).toBe(opened);
     }
+  });
+});
+
+describe('tables between marks', () => {
+  const tables = new Map([
+    ['a', '| a |'],
+    ['b', '| b |'],
+  ]);
+  const place = (name: string) => `<!-- figures: ${name} -->\nold\n<!-- figures: end -->\n`;
+
+  it('take the place of what stands there, in any order, and nothing else changes', () => {
+    const text = `one\n${place('b')}two\n${place('a')}three\n`;
+    const written = withTables(text, tables);
+    expect(written.replaceAll(/\| [ab] \|/g, 'old')).toBe(text);
+    expect(written.indexOf('| b |')).toBeLessThan(written.indexOf('| a |'));
+    expect(withTables(written, tables)).toBe(written);
+  });
+
+  it.each([
+    ['one is missing', place('a')],
+    ['there is one more', place('a') + place('b') + place('c')],
+    ['one is there twice', place('a') + place('b') + place('b')],
+    ['an end is missing', place('b').replace('<!-- figures: end -->\n', 'kept\n') + place('a')],
+  ])('are not written where %s', (_, text) => {
+    expect(() => withTables(text, tables)).toThrow(/there are places for the figures/);
   });
 });
 

@@ -6,6 +6,8 @@ import { describe, expect, it } from 'vitest';
 import type { BenchReport, BenchResult } from '../../bench/harness/result.ts';
 import { PEER_KEYS } from '../../bench/peers/peer.ts';
 
+/** Servers and some fifteen processes one after the other: half a minute, and more on a busy machine. */
+const FRESH_TIMEOUT_MS = 180_000;
 const FOLDER = resolve(import.meta.dirname, '../../bench');
 
 async function toyRun(bench: string): Promise<BenchReport> {
@@ -54,6 +56,7 @@ describe('benches at toy size', () => {
     expectWhole(report);
     expect(named(report, 'validate').ns_per_row).toBeGreaterThan(0);
     expect(named(report, 'from memory: whole').million_rows_per_second).toBeGreaterThan(0);
+    expect(named(report, 'delta of 20 to 2000: whole').ratio).toBeGreaterThan(0);
     expect(named(report, 'from Postgres: to the published generation').ratio).toBeGreaterThan(0);
     expect(named(report, 'at its peak').over_the_slots_mib).toBeGreaterThan(0);
     expect(named(report, 'select, generations back to back').publishes).toBeGreaterThan(0);
@@ -65,7 +68,7 @@ describe('benches at toy size', () => {
     const report = await toyRun('http');
     expectWhole(report);
     const loaded = report.results.filter(result => result.failures !== undefined);
-    expect(loaded).toHaveLength(16);
+    expect(loaded).toHaveLength(18);
     for (const result of loaded) {
       expect(result.requests_per_second, result.name).toBeGreaterThan(0);
       expect(result.failures, result.name).toBe(0);
@@ -86,4 +89,27 @@ describe('benches at toy size', () => {
     const kept = report.results.filter(result => result.kept === 'yes' && result.in_flight === 1);
     expect(kept.map(result => result.peer).toSorted()).toEqual([...PEER_KEYS].toSorted());
   });
+
+  it(
+    'bench:fresh follows commits to every replica, over every bus, and through a failover',
+    async () => {
+      const report = await toyRun('fresh');
+      expectWhole(report);
+      for (const name of ['same process, 2 threads', 'over redis', 'over nats', 'over postgres'])
+        expect(named(report, `${name}, paced readers`).p50_us).toBeGreaterThan(0);
+      const latencies = report.results.filter(result => result.selections_per_second !== undefined);
+      expect(latencies).toHaveLength(5);
+      for (const { p50_us, p99_us, samples } of latencies) {
+        expect(samples).toBe(3);
+        expect(p50_us).toBeGreaterThan(0);
+        expect(p99_us).toBeGreaterThanOrEqual(p50_us!);
+      }
+      expect(named(report, 'another leader').p50_us).toBeGreaterThan(0);
+      expect(named(report, 'a commit made right after it').went_back).toBe(0);
+      expect(named(report, 'queries a minute, 2 replicas').queries_per_minute).toBeGreaterThan(0);
+      expect(named(report, 'packed, a transaction an hour').changed_rows).toBeGreaterThan(50);
+      expect(named(report, 'ready from redis').p50_us).toBeGreaterThan(0);
+    },
+    FRESH_TIMEOUT_MS,
+  );
 });

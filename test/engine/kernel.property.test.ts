@@ -17,13 +17,22 @@ import { HEADER_WORD } from '../../native-layout/snapshot-header.ts';
 import { encodedBytesMax } from '../../src/engine/encoding/encode.ts';
 import { ALL_TAKEN, type KernelKind } from '../../src/engine/kernel/kernel.ts';
 import type { Reader } from '../../src/engine/reader.ts';
+import { IdDigits } from '../../src/engine/selection/id-digits.ts';
 import { NumberSet } from '../../src/engine/selection/number-set.ts';
 import { KEY_WORDS } from '../../src/engine/selection/random.ts';
-import type { SelectionRequest } from '../../src/engine/selection/selection-types.ts';
+import type { NodeIds, SelectionRequest } from '../../src/engine/selection/selection-types.ts';
 import type { NodeRow } from '../../src/engine/snapshot/node-row.ts';
 import { dataRandom } from '../support/data-random.ts';
 import { LocalCache, wasmModule } from '../support/local-cache.ts';
-import { populations, TEST_SETTINGS, type TestNode, testId, testRow } from '../support/population.ts';
+import {
+  networksOf,
+  populations,
+  TEST_SETTINGS,
+  type TestNode,
+  testId,
+  testNode,
+  testRow,
+} from '../support/population.ts';
 import { checkProperty, SEED } from '../support/property.ts';
 import { relayPopulation } from '../support/relays.ts';
 
@@ -153,6 +162,22 @@ describe('kernel and twin', () => {
     pair.release();
   });
 
+  test('give the same picks on both sides of where drawing gives way to a walk', () => {
+    const vetted = networksOf(Array(200).fill(1), 'vetted');
+    const fresh = networksOf(Array(60).fill(1), 'new', { network: 1000, number: 200 });
+    const limits = { countMax: 200, idsMax: 100 };
+    const cache = new LocalCache({ capacity: 400, settings: TEST_SETTINGS, limits });
+    cache.publish([...vetted, ...fresh].map(testRow));
+    const pair = new Pair(cache, SEED);
+    // New nodes are drawn first: networks without an allowed one must not count as taken afterwards.
+    const exclude = fresh.slice(0, 10).map(node => node.id);
+    for (let count = 60; count <= 110; count++) {
+      const request = { count, newFraction: 0.2, placement: 'uncapped', exclude };
+      for (let i = 0; i < 20; i++) pair.same(reader => answers(reader, request));
+    }
+    pair.release();
+  });
+
   test('say the same of the age, up to beyond 32 bits, and of high generations', () => {
     const cache = new LocalCache({ capacity: 10, limits: LIMITS });
     for (const generation of [1, 9, 10, 99_999, 2 ** 31 - 2]) {
@@ -165,6 +190,91 @@ describe('kernel and twin', () => {
       }
       pair.release();
     }
+  });
+});
+
+describe('ids', () => {
+  /** As they stand in a text, `gap` bytes between one and the next. */
+  function inText(ids: readonly string[], gap: number, before = '["'): IdDigits {
+    const bytes = Buffer.from(before + ids.join('\u0000'.repeat(gap)), 'latin1');
+    return new IdDigits(bytes, { start: before.length, stride: 64 + gap, length: ids.length });
+  }
+
+  const packed = (ids: readonly string[]) => new Uint8Array(Buffer.from(ids.join(''), 'hex'));
+  const hexDigits = fc.constantFrom(...'0123456789abcdefABCDEF');
+  const texts = fc.array(fc.nat(NODES_MAX + 2), { maxLength: LIMITS.idsMax });
+
+  test('are the same in any form: texts, bytes, all bytes in one piece, digits in a text', () => {
+    const cache = new LocalCache({ capacity: 60, readers: 8, settings: TEST_SETTINGS, limits: LIMITS });
+    const nodes = Array.from({ length: NODES_MAX }, (_, i) =>
+      rowOf(testNode(i, i % 30, i % 3 ? 'vetted' : 'new')),
+    );
+    cache.publish(nodes);
+    const forms: ((ids: readonly string[], gap: number) => NodeIds)[] = [
+      ids => ids,
+      ids => ids.map(id => Buffer.from(id, 'hex')),
+      packed,
+      inText,
+    ];
+    const property = fc.property(
+      texts,
+      texts,
+      fc.nat(150),
+      fc.boolean(),
+      fc.nat(),
+      (first, second, gap, upper, seed) => {
+        const idsOf = (numbers: readonly number[]) =>
+          numbers.map(n => String(nodes[n]?.id ?? UNKNOWN_ID)).map(id => (upper ? id.toUpperCase() : id));
+        const exclude = idsOf(first);
+        const held = idsOf(second.slice(0, LIMITS.idsMax - first.length));
+        const outcomes = forms.map((form, i) => {
+          // The ids of one form after those of another.
+          const request = { count: 30, exclude: form(exclude, gap), held: forms[(i + seed) % 4]!(held, gap) };
+          const pair = new Pair(cache, seed);
+          const found = pair.same(reader => [answers(reader, request), reader.lookup(form(exclude, gap))]);
+          pair.release();
+          return found;
+        });
+        for (const outcome of outcomes) expect(outcome).toEqual(outcomes[0]);
+      },
+    );
+    checkProperty(property, { runs: 300 });
+  });
+
+  test.each<KernelKind>(['wasm', 'typescript'])('in a text: %s names the first that is none', kind => {
+    const cache = new LocalCache({ kernel: kind, limits: LIMITS });
+    cache.publish(relayPopulation().slice(0, 10));
+    const reader = cache.reader();
+    const property = fc.property(
+      fc.array(fc.array(hexDigits, { minLength: 64, maxLength: 64 }), {
+        minLength: 1,
+        maxLength: LIMITS.idsMax,
+      }),
+      fc.nat(150),
+      fc.uniqueArray(fc.nat(LIMITS.idsMax * 64 - 1), { maxLength: 3 }),
+      fc.nat(255),
+      (digits, gap, places, code) => {
+        const wrong = String.fromCharCode(code);
+        const isDigit = /[0-9a-fA-F]/.test(wrong);
+        const chosen = places.map(place => place % (64 * digits.length));
+        const ids = digits.map((id, i) =>
+          id.map((digit, at) => (chosen.includes(64 * i + at) ? wrong : digit)).join(''),
+        );
+        const first = Math.floor(Math.min(...chosen) / 64);
+        const select = () => reader.select({ count: 10, exclude: inText(ids, gap), partial: true });
+        if (isDigit || chosen.length === 0) expect(select).not.toThrow();
+        else expect(select).toThrow(expect.objectContaining({ field: `exclude[${first}]` }));
+      },
+    );
+    checkProperty(property, { runs: 1_000 });
+    const known = inText([testId(1), 'g'.repeat(64)], 3);
+    expect(() => reader.select({ count: 1, held: known })).toThrow(/^held\[1\] is "g{64}"; an id is/);
+  });
+
+  test('in a text stand inside of it', () => {
+    const bytes = Buffer.alloc(136);
+    expect(() => new IdDigits(bytes, { start: 3, stride: 67, length: 2 })).not.toThrow();
+    expect(() => new IdDigits(bytes, { start: 6, stride: 67, length: 2 })).toThrow(/end at 137 of 136 bytes/);
   });
 });
 
@@ -218,7 +328,7 @@ describe('the private memory', () => {
       [
         [KERNEL_WORD.RANDOM, 1024],
         [KERNEL_WORD.IDS, 32 * 20],
-        [KERNEL_WORD.BLOCKED_ROWS, 4 * 20],
+        [KERNEL_WORD.BLOCKED_ROWS, 4 * (20 + 4096)],
         [KERNEL_WORD.ID_TEXT, 64 * 20],
         [KERNEL_WORD.PICKS, 40],
         [KERNEL_WORD.TOUCHED, 4 * 40],

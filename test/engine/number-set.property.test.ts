@@ -7,7 +7,7 @@ import { NumberSet } from '../../src/engine/selection/number-set.ts';
 import { fillIndex, findRow, hashNodeId, indexKeys, NO_ROW } from '../../src/engine/snapshot/id-index.ts';
 import { checkProperty } from '../support/property.ts';
 
-const CAPACITY = 40;
+const CAPACITY = 10;
 const LIMIT = 5_000;
 
 /** Few different numbers, near and far, so that they meet and share words. */
@@ -19,9 +19,13 @@ const numbers = fc.oneof(
 
 test('the number set is emptied for each round, also after more numbers than it expects', () => {
   const rounds = fc.array(
-    fc.tuple(fc.constantFrom(LIMIT, 2 * LIMIT), fc.array(numbers, { maxLength: 2 * CAPACITY })),
+    fc.tuple(
+      fc.constantFrom(LIMIT, 2 * LIMIT),
+      fc.array(fc.tuple(numbers, fc.boolean()), { maxLength: 5 * CAPACITY, size: 'max' }),
+    ),
     { maxLength: 12 },
   );
+  let overfull = 0;
   checkProperty(
     fc.property(rounds, list => {
       const set = new NumberSet(CAPACITY);
@@ -29,20 +33,29 @@ test('the number set is emptied for each round, also after more numbers than it 
         const model = new Set<number>();
         set.clear(limit);
         expect(set.size).toBe(0);
-        for (const number of round) {
+        let added = 0;
+        for (const [number, removes] of round) {
           expect(set.has(number), `${number}`).toBe(model.has(number));
-          expect(set.add(number), `${number}`).toBe(!model.has(number));
-          model.add(number);
-          expect(set.has(number)).toBe(true);
+          if (removes && model.delete(number)) {
+            set.remove(number);
+            expect(set.has(number)).toBe(false);
+          } else {
+            if (!model.has(number)) added++;
+            expect(set.add(number), `${number}`).toBe(!model.has(number));
+            model.add(number);
+            expect(set.has(number)).toBe(true);
+          }
           expect(set.size).toBe(model.size);
         }
+        if (added > CAPACITY) overfull++;
         for (const [, others] of list) {
-          for (const number of others) expect(set.has(number)).toBe(model.has(number));
+          for (const [number] of others) expect(set.has(number)).toBe(model.has(number));
         }
       }
     }),
     { runs: 500 },
   );
+  expect(overfull).toBeGreaterThan(100);
 });
 
 /** Ids that differ in one word at the most from few others. */

@@ -187,6 +187,53 @@ describe('rule 3: an excluded member is drawn again inside its network', () => {
       expectUniform(networks, withoutReplacement(12, 2));
     },
   );
+
+  test('the same where there are so many networks that nothing but chance decides', () => {
+    const nodes = networksOf([30, ...Array(71).fill(1)], 'vetted');
+    const exclude = nodes.slice(0, 29).map(node => node.id);
+    const picked = nodes.map(() => 0);
+    for (const picks of pickIndexes(nodes, { count: 7, exclude }, 30_000)) {
+      for (const pick of picks) picked[pick]!++;
+    }
+    expect(picked.slice(0, 29).every(times => times === 0)).toBe(true);
+    expectUniform(picked.slice(29), withoutReplacement(72, 7));
+  });
+});
+
+describe('a network whose members are all excluded', () => {
+  test('leaves the others equal chances, and every place in the answer', () => {
+    const [dead, alive, count] = [9, 21, 5];
+    const nodes = networksOf(Array(dead + alive).fill(1), 'vetted');
+    const exclude = nodes.slice(0, dead).map(node => node.id);
+    const places = nodes.map(() => Array<number>(count).fill(0));
+    for (const picks of pickIndexes(nodes, { count, exclude }, 40_000)) {
+      expect(picks).toHaveLength(count);
+      for (const [place, pick] of picks.entries()) places[pick]![place]!++;
+    }
+    expect(
+      places
+        .slice(0, dead)
+        .flat()
+        .every(times => times === 0),
+    ).toBe(true);
+    expectUniform(places.slice(dead).flat());
+  });
+
+  test('in one pool is as open to the other pool as any', () => {
+    const networks = 12;
+    const vetted = networksOf(Array(networks).fill(1), 'vetted');
+    const fresh = networksOf(Array(networks).fill(1), 'new', { number: networks });
+    const exclude = fresh.slice(0, 5).map(node => node.id);
+    const pairs = fresh
+      .slice(5)
+      .flatMap((_, i) => vetted.flatMap((_, k) => (k === i + 5 ? [] : [`${k} ${i}`])));
+    const request = { count: 2, newFraction: 0.5, placement: 'uncapped', exclude };
+    const picked = map(pickIndexes([...vetted, ...fresh], request, 40_000), picks => {
+      const [a, b] = [Math.min(...picks), Math.max(...picks)];
+      return `${a} ${b - networks - 5}`;
+    });
+    expectUniform(tally(pairs, picked));
+  });
 });
 
 describe('rule 4: the number of new picks', () => {

@@ -39,9 +39,14 @@ const WRONG: [string, unknown][] = [
   ['exclude', { exclude: null }],
   ['exclude', { exclude: { length: 1 } }],
   ['exclude', { exclude: Array(6).fill(ID) }],
+  ['exclude', { exclude: new Uint8Array(33) }],
+  ['exclude', { exclude: new Uint8Array(6 * 32) }],
+  ['exclude', { exclude: new Uint16Array(32) }],
+  ['exclude', { exclude: new Uint8Array(3 * 32), held: Array(3).fill(ID) }],
   ['exclude', { exclude: Array(3).fill(ID), held: Array(3).fill(ID) }],
   ['held', { held: 7 }],
   ['held', { held: Array(6).fill(ID) }],
+  ['held', { held: new Uint8Array(31) }],
   ['placement', { placement: 7 }],
   ['placement', { placement: null }],
   ['distinct', { distinct: true }],
@@ -94,9 +99,11 @@ describe('a selection', () => {
 
   test('takes the largest count, and as many ids as the limit, known or not', () => {
     const known = reader.select({ count: 3 }).nodes.map(({ id }) => id);
-    const selection = reader.select({ count: 200, exclude: known, held: [ID, ID] });
-    expect(selection.length).toBe(200);
-    for (const id of known) expect(selection.nodes.map(node => node.id)).not.toContain(id);
+    for (const exclude of [known, new Uint8Array(Buffer.from(known.join(''), 'hex'))]) {
+      const selection = reader.select({ count: 200, exclude, held: [ID, ID] });
+      expect(selection.length).toBe(200);
+      for (const id of known) expect(selection.nodes.map(node => node.id)).not.toContain(id);
+    }
   });
 
   test('takes fields that are undefined for fields that are not there', () => {
@@ -130,6 +137,9 @@ describe('a selection', () => {
     const long = 'x'.repeat(10_000);
     expect(() => reader.select({ exclude: [long] })).toThrow(/^.{1,200}$/);
     expect(() => reader.select({ exclude: [new Uint8Array(5)] })).toThrow(/5 bytes/);
+    expect(() => reader.select({ exclude: new Uint8Array(5) })).toThrow(
+      /^exclude is 5 bytes; it is a list of node ids, or their bytes, 32 for each$/,
+    );
   });
 });
 
@@ -155,6 +165,8 @@ describe('a lookup', () => {
     ['ids', ID],
     ['ids', Array(6).fill(ID)],
     ['ids', new Set([ID])],
+    ['ids', new Uint8Array(65)],
+    ['ids', new Uint8Array(6 * 32)],
   ])('names %s in %o', (field, ids) => {
     expect(() => checkLookup(ids, LIMITS)).toThrow(refusal(field));
     expect(() => reader.lookup(ids as NodeId[])).toThrow(refusal(field));
@@ -169,6 +181,8 @@ describe('a lookup', () => {
     const { nodes, unknown } = reader.lookup([b!.id, ID, a!.id.toUpperCase(), b!.id]);
     expect(nodes.map(node => node?.id)).toEqual([b!.id, undefined, a!.id, b!.id]);
     expect(unknown).toEqual([ID]);
+    const bytes = new Uint8Array(Buffer.from([b!.id, ID, a!.id, b!.id].join(''), 'hex'));
+    expect(reader.lookup(bytes)).toMatchObject({ nodes, unknown });
     expect(reader.lookup([])).toMatchObject({ nodes: [], unknown: [] });
   });
 });

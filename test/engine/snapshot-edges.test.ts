@@ -179,8 +179,10 @@ test.each<[string, (views: SnapshotViews) => void]>([
   ],
   ['no candidate set', header(HEADER_WORD.SETS, 0)],
   ['an attribute more', header(HEADER_WORD.ATTRIBUTES, 2)],
-  ['more networks than rows', header(HEADER_WORD.NETWORKS, 41)],
-  ['more wide addresses than rows', header(HEADER_WORD.WIDE_ADDRESSES, 41)],
+  ['more networks in use than there are', header(HEADER_WORD.NETWORKS_USED, 41)],
+  ['a network in use that no row is in', views => raiseNetworks(views, 1, 1)],
+  ['a network that is not counted as in use', views => raiseNetworks(views, 0, -1)],
+  ['more wide addresses than there is room for', header(HEADER_WORD.WIDE_ADDRESSES, 65)],
   ['an index of another size', header(HEADER_WORD.INDEX_ENTRIES, 32)],
   ['an index whose size is no power of two', header(HEADER_WORD.INDEX_ENTRIES, 63)],
   ['a clock that is no number', header(HEADER_WORD.READ_AT_MONOTONIC + 1, 0x7ff8_0000)],
@@ -196,6 +198,11 @@ test.each<[string, (views: SnapshotViews) => void]>([
 ])('a validator sees %s', (_, damage) => {
   expect(damaged(damage)).toThrow(expect.objectContaining({ code: 'SNAPSHOT_CORRUPT' }));
 });
+
+function raiseNetworks({ header }: SnapshotViews, networks: number, used: number): void {
+  header[HEADER_WORD.NETWORKS]! += networks;
+  header[HEADER_WORD.NETWORKS_USED]! += used;
+}
 
 /** Says that the first new row is vetted: in the candidate set and its groups, not in the header. */
 function movePoolBorder({ header }: SnapshotViews): void {

@@ -125,7 +125,7 @@ const DAMAGES: [string, (snapshot: Snapshot) => void, RegExp][] = [
   [
     'a group that is empty',
     ({ sets: [set] }) => set!.groups.fill(0, GROUP_WORDS, GROUP_WORDS + 1),
-    /group 0 ends at 0/,
+    /group 1 starts at 0/,
   ],
   [
     'a vetted group that counts as new',
@@ -133,7 +133,7 @@ const DAMAGES: [string, (snapshot: Snapshot) => void, RegExp][] = [
       raise(views.header, setEntryWord(0) + SET_WORD.VETTED_GROUPS, -1);
       raise(views.header, setEntryWord(0) + SET_WORD.NEW_GROUPS, 1);
     },
-    /groups end at/,
+    /groups for \d runs/,
   ],
   [
     'a network with two groups',

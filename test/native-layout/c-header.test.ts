@@ -1,4 +1,5 @@
 /** The C header: what the declarations generate; and a program that uses it sees what TypeScript sees. */
+
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,7 +9,7 @@ import { cHeader } from '../../native-layout/c-header.ts';
 import { POOL_INELIGIBLE, POOL_NEW, POOL_VETTED } from '../../native-layout/node-record.ts';
 import { SETS_MAX } from '../../native-layout/snapshot-header.ts';
 import { ID_BYTES, ROW_BYTES, ROW_NETWORK_WORD, ROW_WORDS } from '../../native-layout/snapshot-row.ts';
-import { contentLayout, type Snapshot } from '../../src/engine/snapshot/snapshot.ts';
+import { contentLayout, packSnapshot, type Snapshot } from '../../src/engine/snapshot/snapshot.ts';
 import { writeSnapshotFile } from '../../src/workers/snapshot-file.ts';
 import { compileC } from '../support/c-compiler.ts';
 import { LocalCache, type LocalCacheOptions } from '../support/local-cache.ts';
@@ -53,19 +54,21 @@ async function fileOf(
 ): Promise<{ path: string; snapshot: Snapshot }> {
   const { snapshot } = new LocalCache({ capacity: 300, ...options }).publish(rows(count));
   const path = join(folder, `${count}.snapshot`);
-  await writeSnapshotFile(path, snapshot.views);
+  await writeSnapshotFile(path, packSnapshot(snapshot.views));
   return { path, snapshot };
 }
 
 /** A node as its own row tells it, in the words of the C program. */
 function nodeOf(snapshot: Snapshot, row: number, ip: string): object {
-  const { rowWords, rowBytes, attributeCodes } = snapshot.views;
+  const { rowWords, rowBytes, attributeCodes, networkKeyWords: networkKeys } = snapshot.views;
+  const network = rowWords[row * ROW_WORDS + ROW_NETWORK_WORD]!;
   const pool = row < snapshot.vettedCount ? POOL_VETTED : POOL_NEW;
   return {
     row,
     id: Buffer.from(rowBytes.subarray(row * ROW_BYTES, row * ROW_BYTES + ID_BYTES)).toString('hex'),
     ip,
-    network: rowWords[row * ROW_WORDS + ROW_NETWORK_WORD],
+    network,
+    networkKey: Buffer.from(networkKeys.slice(4 * network, 4 * network + 4).buffer).toString('hex'),
     pool: row < snapshot.vettedCount + snapshot.newCount ? pool : POOL_INELIGIBLE,
     codes: attributeCodes.map(codes => codes[row]),
   };
@@ -101,11 +104,13 @@ describe('sortition-snapshot.h', () => {
   ] as const)('shows C the counts and columns of a file of %i nodes', async (count, options) => {
     const { path, snapshot } = await fileOf(count, options);
     const layout = contentLayout(snapshot.views.header);
-    const columns = layout.columns.map(({ name, byteOffset, byteLength }) => [name, byteOffset, byteLength]);
+    // Files have no revoked rows, and C does not know that column.
+    const shown = layout.columns.filter(column => column !== layout.live);
+    const columns = shown.map(({ name, byteOffset, byteLength }) => [name, byteOffset, byteLength]);
     expect(readInC(path)).toMatchObject({
       generation: snapshot.generation,
       rows: [count, snapshot.vettedCount, snapshot.newCount],
-      networks: snapshot.networkCount,
+      networks: [snapshot.networkCount, snapshot.networksUsed],
       readAtUnix: snapshot.readAtUnix,
       columns: [...columns, ['end', layout.byteLength, 0]],
     });

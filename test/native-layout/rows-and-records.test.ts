@@ -62,9 +62,11 @@ function threeRows(): SnapshotViews {
     rows: 3,
     indexEntries: 16,
     wideAddresses: 0,
+    networks: 0,
     attributes: 0,
     descriptionBytes: 0,
     sets: [],
+    revocations: 0,
   };
   const rowLayout = snapshotLayout(extents);
   const views = snapshotViews(new ArrayBuffer(rowLayout.byteLength), rowLayout);

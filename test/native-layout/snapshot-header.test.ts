@@ -18,9 +18,11 @@ describe('the snapshot header', () => {
       ATTRIBUTES: 10,
       SETS: 11,
       DESCRIPTION_BYTES: 12,
+      NETWORKS_USED: 13,
       DIGEST: 16,
       READ_AT_MONOTONIC: 20,
       READ_AT_UNIX: 22,
+      CONTENT_DIGEST: 24,
     });
     expect(header.SET_WORD).toEqual({
       GROUPING: 0,
@@ -36,7 +38,7 @@ describe('the snapshot header', () => {
     const { HEADER_WORD, SET_WORD, setEntryWord, indexEntriesFor, ...numbers } = header;
     expect(numbers).toEqual({
       SNAPSHOT_MAGIC: 0x54524f53,
-      LAYOUT_VERSION: 2,
+      LAYOUT_VERSION: 3,
       DIGEST_WORDS: 4,
       DESCRIBING_WORDS: 64,
       SETS_MAX: 40,
@@ -55,10 +57,10 @@ describe('the snapshot header', () => {
   });
 
   test('has no two things at one word, and none across the border of the directory', () => {
-    const { DIGEST, READ_AT_MONOTONIC, READ_AT_UNIX, ...single } = header.HEADER_WORD;
+    const { DIGEST, CONTENT_DIGEST, READ_AT_MONOTONIC, READ_AT_UNIX, ...single } = header.HEADER_WORD;
     const words = [
       ...Object.values(single),
-      ...[0, 1, 2, 3].map(i => DIGEST + i),
+      ...[0, 1, 2, 3].flatMap(i => [DIGEST + i, CONTENT_DIGEST + i]),
       ...[READ_AT_MONOTONIC, READ_AT_UNIX].flatMap(word => [word, word + 1]),
     ];
     expect(new Set(words).size).toBe(words.length);

@@ -15,12 +15,14 @@ const SMALL: SnapshotExtents = {
   rows: 5,
   indexEntries: 16,
   wideAddresses: 3,
+  networks: 5,
   attributes: 2,
   descriptionBytes: 100,
   sets: [
     { listed: 0, groups: 4 },
     { listed: 3, groups: 2 },
   ],
+  revocations: 6,
 };
 
 const columnsOf = (extents: SnapshotExtents) =>
@@ -34,17 +36,20 @@ describe('a snapshot layout', () => {
       ['attribute 1', 1920, 10],
       ['idIndex', 1984, 64],
       ['wideAddress', 2048, 192],
-      ['description', 2240, 100],
-      ['set 0 rows', 2368, 0],
-      ['set 0 groups', 2368, 40],
-      ['set 1 rows', 2432, 12],
-      ['set 1 groups', 2496, 24],
+      ['networkKey', 2240, 80],
+      ['description', 2368, 100],
+      ['set 0 rows', 2496, 0],
+      ['set 0 groups', 2496, 40],
+      ['set 1 rows', 2560, 12],
+      ['set 1 groups', 2624, 24],
+      ['live', 2688, 32],
     ]);
-    expect(snapshotLayout(SMALL).byteLength).toBe(2560);
+    expect(snapshotLayout(SMALL).byteLength).toBe(2752);
   });
 
   test('of nothing is its header, an empty index and the closing group of each set', () => {
-    const empty = { rows: 0, indexEntries: 16, wideAddresses: 0, attributes: 0, descriptionBytes: 0 };
+    const columns = { rows: 0, indexEntries: 16, wideAddresses: 0, networks: 0, attributes: 0 };
+    const empty = { ...columns, descriptionBytes: 0, revocations: 0 };
     expect(snapshotLayout({ ...empty, sets: [] }).byteLength).toBe(1536 + 64);
     expect(snapshotLayout({ ...empty, sets: [{ listed: 0, groups: 0 }] }).byteLength).toBe(1536 + 64 + 64);
   });
@@ -55,21 +60,25 @@ describe('a snapshot layout', () => {
       ['row', 1536],
       ['idIndex', 64_001_536],
       ['wideAddress', 72_390_144],
-      ['description', 136_390_144],
-      ['set 0 rows', 153_167_360],
-      ['set 0 groups', 153_167_360],
+      ['networkKey', 136_390_144],
+      ['description', 152_390_144],
+      ['set 0 rows', 169_167_360],
+      ['set 0 groups', 169_167_360],
+      ['live', 177_167_424],
     ]);
-    expect(layout.byteLength).toBe(161_167_424);
+    expect(layout.byteLength).toBe(177_183_872);
   });
 
-  test('of 10,830 IPv4 nodes is smaller than the mebibyte of the blueprint', () => {
+  test('of 10,830 IPv4 nodes in as many networks is smaller than the mebibyte of the blueprint', () => {
     const { byteLength } = snapshotLayout({
       rows: 10_830,
       indexEntries: 16_384,
       wideAddresses: 0,
+      networks: 10_830,
       attributes: 0,
       descriptionBytes: 500,
-      sets: [{ listed: 0, groups: 5000 }],
+      sets: [{ listed: 0, groups: 10_830 }],
+      revocations: 0,
     });
     expect(byteLength).toBeLessThan(1024 * 1024);
   });

@@ -11,9 +11,11 @@ const EXTENTS = {
   rows: 3,
   indexEntries: 16,
   wideAddresses: 1,
+  networks: 2,
   attributes: 1,
   descriptionBytes: 10,
   sets: [{ listed: 2, groups: 2 }],
+  revocations: 4,
 };
 
 describe('views', () => {
@@ -29,8 +31,10 @@ describe('views', () => {
       idIndex: views.idIndex.length,
       wideAddressBytes: views.wideAddressBytes.length,
       wideAddressLongs: views.wideAddressLongs.length,
+      networkKeyWords: views.networkKeyWords.length,
       description: views.description.length,
       set: [views.sets[0]!.rows.length, views.sets[0]!.groups.length],
+      live: views.live.length,
     };
     expect(lengths).toEqual({
       rowWords: 48,
@@ -40,8 +44,10 @@ describe('views', () => {
       idIndex: 16,
       wideAddressBytes: 64,
       wideAddressLongs: 8,
+      networkKeyWords: 8,
       description: 10,
       set: [2, 6],
+      live: 6,
     });
     views.rowWords[0] = 0x0403_0201;
     expect([...new Uint8Array(buffer, layout.row.byteOffset, 4)]).toEqual([1, 2, 3, 4]);
@@ -59,11 +65,11 @@ describe('views', () => {
 
 describe('a header', () => {
   test.each([
-    ['zeros', 0, 2, /not a snapshot: it begins with 0x0/],
-    ['another magic', SNAPSHOT_MAGIC ^ 1, 2, /not a snapshot/],
-    ['magic in the other byte order', 0x534f5254, 2, /not a snapshot/],
-    ['an older version', SNAPSHOT_MAGIC, 1, /layout version 1; this program reads version 2/],
-    ['a newer version', SNAPSHOT_MAGIC, 3, /layout version 3/],
+    ['zeros', 0, 3, /not a snapshot: it begins with 0x0/],
+    ['another magic', SNAPSHOT_MAGIC ^ 1, 3, /not a snapshot/],
+    ['magic in the other byte order', 0x534f5254, 3, /not a snapshot/],
+    ['an older version', SNAPSHOT_MAGIC, 2, /layout version 2; this program reads version 3/],
+    ['a newer version', SNAPSHOT_MAGIC, 4, /layout version 4/],
   ])('of %s is named as the problem', (_, magic, version, problem) => {
     expect(headerProblem(new Uint32Array([magic, version]))).toMatch(problem);
   });
@@ -98,7 +104,8 @@ describe('a header', () => {
     ['positions of a listed set', setEntryWord(4) + SET_WORD.VETTED_POSITIONS, positions => positions + 16],
     ['vetted rows, and nothing else', HEADER_WORD.VETTED, vetted => vetted - 1],
     ['new rows, and nothing else', HEADER_WORD.NEW, count => count + 1],
-    ['networks, and nothing else', HEADER_WORD.NETWORKS, networks => networks + 1],
+    ['networks', HEADER_WORD.NETWORKS, networks => networks + 1],
+    ['networks in use, and nothing else', HEADER_WORD.NETWORKS_USED, networks => networks + 1],
   ];
 
   test.each(lies)('that lies about %s is refused', (_, word, change) => {

@@ -1,10 +1,13 @@
 /** The package as users get it: packed, installed into an empty project, run on every supported Node. */
 import { execFile } from 'node:child_process';
-import { cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { LAYOUT_VERSION } from '../../native-layout/index.ts';
+import { figure } from '../support/figures.ts';
 import { relaysPath } from '../support/relays.ts';
 
 const run = promisify(execFile);
@@ -98,6 +101,13 @@ async function installPackage(): Promise<void> {
   await cp(relaysPath('population.csv'), join(project, 'population.csv'));
 }
 
+async function archiveDigest(of: string): Promise<string> {
+  const archive = (await readdir(of)).find(name => name.endsWith('.tgz'));
+  return createHash('sha256')
+    .update(await readFile(join(of, archive!)))
+    .digest('hex');
+}
+
 /** The files of the package itself, from its folder. */
 async function packageFiles(): Promise<string[]> {
   const entries = await readdir(join(project, 'node_modules/sortition'), {
@@ -125,13 +135,32 @@ describe('the packed package', () => {
     expect(names).toContain('LICENSE');
   });
 
+  it('is the same, byte for byte, when it is packed again', async () => {
+    const again = join(folder, 'again');
+    await mkdir(again);
+    await run('npm', ['pack', '--pack-destination', again], { cwd: ROOT });
+    const digests = await Promise.all([folder, again].map(archiveDigest));
+    expect(digests[1]).toBe(digests[0]);
+    figure('G17', 'package digest, twice the same', digests[0]!.slice(0, 16));
+  }, 120_000);
+
+  it('brings nothing that runs a script when it is installed, but what msgpackr may do without', async () => {
+    const lock = JSON.parse(await readFile(join(project, 'package-lock.json'), 'utf8'));
+    const packages = Object.entries<{ hasInstallScript?: boolean }>(lock.packages);
+    const scripted = packages.filter(([, entry]) => entry.hasInstallScript).map(([path]) => path);
+    figure('G17', 'packages installed', packages.length - 1);
+    figure('G17', 'of them with an install script', scripted.length);
+    // Optional: npm goes on where it fails, or where scripts are switched off.
+    expect(scripted).toEqual(['node_modules/msgpackr-extract']);
+  });
+
   it.each(SUPPORTED)('selects in two threads on Node %s', async version => {
     const node = nodeOf(version);
     const { stdout } = await run(node, ['program.mjs', 'population.csv'], { cwd: project });
     expect(JSON.parse(stdout)).toMatchObject({
       here: 110,
       there: 7,
-      layout: 2,
+      layout: LAYOUT_VERSION,
       kernel: 'wasm',
       ip: expect.any(String),
     });

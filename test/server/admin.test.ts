@@ -4,13 +4,15 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadConfig } from '../../src/server/config.ts';
 import { LoginGuard } from '../../src/server/http/login-guard.ts';
+import { until } from '../support/until.ts';
 import { expectProblem } from './support/expect-problem.ts';
-import { nodesCsv, testNodes } from './support/nodes.ts';
+import { loneVettedIds, nodesCsv, testNodes } from './support/nodes.ts';
 import {
   ADMIN_TOKEN,
   type CallOptions,
   call,
   JSON_BODY,
+  type SelectionAnswer,
   startTestServer,
   type TestServer,
 } from './support/server.ts';
@@ -21,6 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
+const HOUR_MS = 3_600_000;
 const BEARER = { authorization: `Bearer ${ADMIN_TOKEN}` };
 
 function admin(path: string, options: CallOptions) {
@@ -174,5 +177,95 @@ describe('refresh', () => {
     const answer = await refresh(body);
     expect(answer.status).toBe(400);
     expect(answer.json()).toMatchObject({ code: 'REQUEST_INVALID', field });
+  });
+});
+
+describe('POST /v1/admin/revoke', () => {
+  function revoke(path: string, body: unknown) {
+    return admin(path, { method: 'POST', headers: { ...BEARER, ...JSON_BODY }, body: JSON.stringify(body) });
+  }
+  const everybody = async () => {
+    const answer = await server.call('/v1/selection?count=1000&partial=true');
+    return answer.json<SelectionAnswer>().nodes.map(({ id }) => id);
+  };
+
+  test('takes nodes out of the very next answer, and restore brings them back', async () => {
+    const [first, second] = loneVettedIds();
+    expect(await everybody()).toEqual(expect.arrayContaining([first, second]));
+    const answer = await revoke('/v1/admin/revoke', { ids: [first, second!.toUpperCase()], holdSeconds: 60 });
+    expect(answer.status).toBe(200);
+    expect(answer.json()).toMatchObject({ revoked: 2, notEligible: 0, already: 0 });
+    const { heldUntil } = answer.json<{ heldUntil: string }>();
+    expect(Date.parse(heldUntil) - Date.now()).toBeLessThanOrEqual(60_000);
+    const left = await everybody();
+    expect(left).not.toContain(first);
+    expect(left).not.toContain(second);
+    expect((await server.call('/v1/status')).json<{ loader: object }>().loader).toMatchObject({ revoked: 2 });
+    const text = (await server.call('/metrics')).bytes.toString();
+    expect(text).toContain('sortition_revoked_nodes 2');
+    const restored = await revoke('/v1/admin/restore', { ids: [first, second] });
+    expect(restored.json()).toEqual({ restored: 2 });
+    await until('both are back', async () => {
+      const ids = await everybody();
+      return ids.includes(first!) && ids.includes(second!);
+    });
+  });
+
+  test.each<[string, unknown, string]>([
+    ['no ids', {}, 'ids'],
+    ['an empty list', { ids: [] }, 'ids'],
+    ['an id that is none', { ids: ['abc'] }, 'ids'],
+    ['a time of zero', { ids: ['a'.repeat(64)], holdSeconds: 0 }, 'holdSeconds'],
+    ['an unknown field', { ids: ['a'.repeat(64)], hold: 1 }, 'hold'],
+  ])('refuses %s by name', async (_, body, field) => {
+    const answer = await revoke('/v1/admin/revoke', body);
+    expect(answer.status).toBe(400);
+    expect(answer.json().field).toContain(field);
+  });
+});
+
+describe('POST /v1/admin/override', () => {
+  const post = (body: unknown) =>
+    admin('/v1/admin/override', {
+      method: 'POST',
+      headers: { ...BEARER, ...JSON_BODY },
+      body: JSON.stringify(body),
+    });
+
+  test('lets one load pass that the guard had refused, and the status says all of it', async () => {
+    // No load but those that are asked for here.
+    const guarded = await startTestServer({
+      'refresh.backoffFirstMs': String(HOUR_MS),
+      'refresh.backoffLongestMs': String(24 * HOUR_MS),
+    });
+    const own = (path: string, body: unknown) =>
+      call(guarded.adminUrl!, path, {
+        method: 'POST',
+        headers: { ...BEARER, ...JSON_BODY },
+        body: JSON.stringify(body),
+      });
+    const guard = async () =>
+      (await guarded.call('/v1/status')).json<{ loader: { guard: unknown } }>().loader.guard;
+    try {
+      await guarded.folder.file('nodes.csv', nodesCsv(testNodes(120)));
+      expect((await own('/v1/admin/refresh', {})).json()).toMatchObject({ code: 'SNAPSHOT_REJECTED' });
+      expect(await guard()).toMatchObject({ refusals: { drop: 1 }, refusing: { times: 1 }, override: null });
+      const { validators } = ((await guard()) as { refusing: { validators: string[] } }).refusing;
+      expect((await own('/v1/admin/override', { validators })).json()).toMatchObject({
+        override: { validators },
+      });
+      expect((await own('/v1/admin/refresh', {})).status).toBe(200);
+      expect(await guard()).toMatchObject({ refusing: null, override: null });
+      const text = (await guarded.call('/metrics')).bytes.toString();
+      expect(text).toContain('sortition_loads_refused_total{validator="drop"} 1');
+    } finally {
+      await guarded.close();
+    }
+  });
+
+  test('refuses what cannot be overridden, and what is no validator', async () => {
+    expect((await post({ validators: ['fewest-nodes'] })).json()).toMatchObject({ field: 'validators' });
+    expect((await post({ validators: ['dropp'] })).status).toBe(400);
+    expect((await post({ validators: [] })).status).toBe(400);
   });
 });

@@ -8,14 +8,15 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { AnswerBuffers } from '../../src/server/answers/answer-buffers.ts';
 import { Departures, WAITING_PER_CONNECTION_MAX } from '../../src/server/answers/departures.ts';
 import { threadReport, waysOf } from '../../src/server/thread-report.ts';
+import { until } from '../support/until.ts';
 import { testNodes } from './support/nodes.ts';
 import { type SelectionAnswer, startTestServer, type TestServer } from './support/server.ts';
-import { until } from './support/until.ts';
 
 let server: TestServer;
 beforeAll(async () => {
   server = await startTestServer({
     'http.connectionTimeoutMs': '60000',
+    'http.sendTimeoutMs': '60000',
     'http.requestsPerSocketMax': '100000',
     serveFrom: 'in-place',
   });

@@ -27,7 +27,7 @@ describe('methods, formats, paths', () => {
   });
 
   test.each([
-    '/',
+    '//',
     '/v1',
     '/v1/selection/',
     '/v1/admin/refresh',

@@ -27,7 +27,7 @@ describe('help', () => {
   test('names every command, and each command its options with an example', async () => {
     const help = await run('--help');
     expect(help.code).toBe(0);
-    const commands = ['demo', 'serve', 'select', 'status', 'check', 'inspect', 'bench'];
+    const commands = ['demo', 'serve', 'select', 'status', 'check', 'install-triggers', 'inspect', 'bench'];
     const pages = await Promise.all(commands.map(command => run(`${command} --help`)));
     for (const [index, command] of commands.entries()) {
       expect(help.stdout).toMatch(new RegExp(`^ {2}${command} `, 'm'));
@@ -72,7 +72,7 @@ describe('errors', () => {
     ['select --url nonsense', 2, /expected http:\/\/host:port/],
     ['status --url http://127.0.0.1:65534', 1, /no answer from/],
     ['inspect none-such', 1, /cannot read none-such/],
-    ['inspect nodes.csv', 1, /^error: not a snapshot/],
+    ['inspect nodes.csv', 1, /^error: nodes\.csv: not a snapshot/],
     ['inspect', 2, /missing required argument 'file'/],
     ['bench --source nodes.csv --seconds 0', 2, /--seconds 0: expected a number above 0, up to 60/],
   ])('%s: exit code %i and one clear line', async (line, code, message) => {

@@ -2,10 +2,10 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { until } from '../support/until.ts';
 import { type TemporaryFolder, temporaryFolder } from './support/nodes.ts';
 import { sortition } from './support/process.ts';
 import { call, type SelectionAnswer } from './support/server.ts';
-import { until } from './support/until.ts';
 
 let folder: TemporaryFolder;
 beforeAll(async () => {

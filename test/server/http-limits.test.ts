@@ -3,9 +3,9 @@
  * connection.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { until } from '../support/until.ts';
 import { rawConnection, rawExchange } from './support/raw.ts';
 import { startTestServer, type TestServer } from './support/server.ts';
-import { until } from './support/until.ts';
 
 let server: TestServer;
 

@@ -8,9 +8,9 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { ownedSlots, sharedRingWords } from '../../src/engine/prepared/ring.ts';
 import { sharedControlWords, takenSeats } from '../../src/engine/publication.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
+import { until } from '../support/until.ts';
 import { rawConnection } from './support/raw.ts';
 import { call, postJson, type SelectionAnswer, startTestServer, type TestServer } from './support/server.ts';
-import { until } from './support/until.ts';
 
 const THREADS = 3;
 const PATH = '/v1/selection?count=110';

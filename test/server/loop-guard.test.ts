@@ -1,8 +1,7 @@
 /** Load is shed while the event loop is late, not for one stall, and taken again when it has recovered. */
 import { expect, test } from 'vitest';
 import { guardLoop } from '../../src/server/http/loop-guard.ts';
-import { startTestServer } from './support/server.ts';
-import { until } from './support/until.ts';
+import { until } from '../support/until.ts';
 
 /** Holds the event loop for `ms`, as a computation would. */
 function block(ms: number): void {
@@ -25,23 +24,4 @@ test('a limit of 0 never sheds', () => {
   const stop = guardLoop(0, () => expect.unreachable());
   block(20);
   stop();
-});
-
-test('a server that sheds refuses selections, and goes on answering probes and metrics', async () => {
-  const server = await startTestServer();
-  try {
-    server.context.overloaded = true;
-    const answer = await server.call('/v1/selection?count=1');
-    expect(answer.status).toBe(503);
-    expect(answer.headers['retry-after']).toBe('1');
-    expect(answer.json()).toMatchObject({ code: 'OVERLOADED' });
-    for (const path of ['/livez', '/readyz', '/metrics', '/v1/status']) {
-      expect((await server.call(path)).status).toBe(200);
-    }
-    expect((await server.call('/metrics')).bytes.toString()).toMatch(/^sortition_http_shed_total 1$/m);
-    server.context.overloaded = false;
-    expect((await server.call('/v1/selection?count=1')).status).toBe(200);
-  } finally {
-    await server.close();
-  }
 });

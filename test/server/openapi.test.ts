@@ -26,6 +26,7 @@ test('names every route with its answers, refusals and media types', async () =>
     '/livez',
     '/metrics',
     '/readyz',
+    '/v1/fleet',
     '/v1/lookup',
     '/v1/selection',
     '/v1/selections',

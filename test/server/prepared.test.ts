@@ -7,6 +7,7 @@ import type { Worker } from 'node:worker_threads';
 import { unpack } from 'msgpackr';
 import { afterEach, describe, expect, test } from 'vitest';
 import { countRevocation, sharedRingWords } from '../../src/engine/prepared/ring.ts';
+import { until } from '../support/until.ts';
 import { nodesCsv, testNodes } from './support/nodes.ts';
 import {
   MESSAGEPACK,
@@ -15,7 +16,6 @@ import {
   startTestServer,
   type TestServer,
 } from './support/server.ts';
-import { until } from './support/until.ts';
 
 interface Status {
   readonly ways: { readonly prepared: number; readonly inPlace: number; readonly pool: number };
@@ -33,6 +33,8 @@ let server: TestServer;
 afterEach(() => server.close());
 
 const PATH = '/v1/selection?count=110';
+/** Slow readers are not cut off. */
+const PATIENT = { 'http.connectionTimeoutMs': '60000', 'http.sendTimeoutMs': '60000' };
 const statusOf = async () => (await server.call('/v1/status')).json<Status>();
 const prepared = async () => (await statusOf()).prepared!;
 
@@ -113,6 +115,21 @@ describe('a request that is asked for often', () => {
       for (let i = 0; i < 30; i++) expect((await server.call(PATH)).status).toBe(200);
       return (await prepared()).drops.revoked === 128;
     });
+  });
+
+  test('never names a node that has been revoked, from the moment the revocation is answered', async () => {
+    server = await startTestServer({ serveFrom: 'prepared' });
+    await heat(PATH);
+    await until('the ring is full', async () => (await prepared()).ready === 128);
+    for (let round = 0; round < 5; round++) {
+      const [node] = (await server.call(PATH)).json<SelectionAnswer>().nodes;
+      await server.cache.revoke([node!.id]);
+      for (let i = 0; i < 100; i++) {
+        const { nodes } = (await server.call(PATH)).json<SelectionAnswer>();
+        expect(nodes.map(({ id }) => id)).not.toContain(node!.id);
+      }
+    }
+    expect((await prepared()).drops.revoked).toBeGreaterThan(0);
   });
 
   test('that comes out short is a shortage again and again, and not prepared for long', async () => {
@@ -239,7 +256,7 @@ describe('slow readers', () => {
   }
 
   test('keep the slots of their answers, which stay whole; others are answered all the same', async () => {
-    server = await startTestServer({ serveFrom: 'prepared', 'http.connectionTimeoutMs': '60000' });
+    server = await startTestServer({ serveFrom: 'prepared', ...PATIENT });
     await heat(PATH);
     const readers = Array.from({ length: 10 }, () => slowReader(500));
     await until('slots wait', async () => {
@@ -265,7 +282,7 @@ describe('slow readers', () => {
   });
 
   test('that break off give the slots of their answers back', async () => {
-    server = await startTestServer({ serveFrom: 'prepared', 'http.connectionTimeoutMs': '60000' });
+    server = await startTestServer({ serveFrom: 'prepared', ...PATIENT });
     await heat(PATH);
     const readers = Array.from({ length: 10 }, () => slowReader(500));
     await until('slots wait', async () => {

@@ -5,9 +5,9 @@
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
+import { until } from '../support/until.ts';
 import { nodesCsv, temporaryFolder, testNodes } from './support/nodes.ts';
 import { type Problem, postJson, startTestServer, type TestServer } from './support/server.ts';
-import { until } from './support/until.ts';
 
 let server: TestServer | undefined;
 const folders: { remove(): Promise<void> }[] = [];
@@ -80,5 +80,32 @@ test('a source that goes away later: the last good generation is served, and the
   expect((await call('/metrics')).bytes.toString()).toMatch(/^sortition_failures_consecutive [1-9]/m);
   await folder.file('nodes.csv', nodesCsv(testNodes()));
   await until('a new generation comes', async () => (await status()).generation > during.generation);
-  expect((await status()).loader.lastError).toBeUndefined();
+  // Threads see a generation before the loader has said that all is well.
+  await until('the error is over', async () => (await status()).loader.lastError === undefined);
+});
+
+test('what is older than allowed: not ready, with the reason, and answered all the same', async () => {
+  const path = await missingSource();
+  await writeFile(path, nodesCsv(testNodes()));
+  const refresh = {
+    'refresh.everyMs': '100',
+    'refresh.backoffFirstMs': '20',
+    'refresh.backoffLongestMs': '50',
+  };
+  server = await startTestServer({ 'source.location': path, readyAgeMaxMs: '1000', ...refresh });
+  const { call } = server;
+  const isReady = async () => (await call('/readyz')).status === 200;
+  await until('the server is ready', isReady);
+  await rm(path);
+  await until('it is not ready any more', async () => !(await isReady()));
+  const readyz = (await call('/readyz')).json<Problem>();
+  expect(readyz.code).toBe('GENERATION_TOO_OLD');
+  expect(readyz.detail).toContain('SOURCE_UNAVAILABLE');
+  expect((await call('/v1/status')).json()).toMatchObject({ ready: false, generation: expect.any(Number) });
+  expect((await call('/metrics')).bytes.toString()).toMatch(/^sortition_ready 0$/m);
+  expect((await call('/')).bytes.toString()).toContain('no: what is served is');
+  expect((await call('/v1/selection?count=3')).status).toBe(200);
+  await writeFile(`${path}.part`, nodesCsv(testNodes()));
+  await rename(`${path}.part`, path);
+  await until('the server is ready again', isReady);
 });

@@ -4,31 +4,40 @@
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { IdDigits } from '../../src/engine/selection/id-digits.ts';
 import { checkRequest } from '../../src/engine/selection/selection-request.ts';
-import type { SelectionRequest } from '../../src/engine/selection/selection-types.ts';
+import type { NodeIds, SelectionRequest } from '../../src/engine/selection/selection-types.ts';
 import { parseNodeId } from '../../src/engine/snapshot/node-id.ts';
-import { readSelectionBody } from '../../src/server/http/selection-body.ts';
+import { KNOWN_BYTES_MAX, KNOWN_MAX, SelectionBodyReader } from '../../src/server/http/selection-body.ts';
 import { parseJsonBytes } from '../../src/server/strict-json.ts';
 import { checkProperty } from '../support/property.ts';
 
 const LIMITS = { countMax: 1_000, idsMax: 40, lookupIdsMax: 1, batchRequestsMax: 1, batchPicksMax: 1 };
 
+/** One for all: what it remembers of a body may not change what it makes of another. */
+const reader = new SelectionBodyReader(LIMITS);
+
 /** As the server uses it: ids are refused where they are looked up, and the body is then read anew. */
 function read(bytes: Buffer): SelectionRequest | undefined {
-  const request = readSelectionBody(bytes, LIMITS);
-  const ids = [...(request?.exclude ?? []), ...(request?.held ?? [])];
+  const request = reader.read(bytes);
+  const ids = [...textsOf(request?.exclude), ...textsOf(request?.held)];
   return ids.every(each => parseNodeId(each, Buffer.alloc(32), 0)) ? request : undefined;
 }
 
-/** With ids as text in lower case, as both ways can be compared. */
+/** The ids as texts, wherever they stand. */
+function textsOf(ids: NodeIds = []): string[] {
+  return Array.from({ length: ids.length }, (_, i) =>
+    ids instanceof IdDigits ? ids.text(i) : String(ids[i]),
+  );
+}
+
+/** With ids as texts, as both ways can be compared. */
 function comparable(request: SelectionRequest): object {
-  const texts = (ids: SelectionRequest['exclude']) =>
-    ids?.map(id => (typeof id === 'string' ? id : Buffer.from(id).toString('hex')).toLowerCase());
   const { exclude, held } = request;
   return {
     ...request,
-    ...(exclude === undefined ? {} : { exclude: texts(exclude) }),
-    ...(held === undefined ? {} : { held: texts(held) }),
+    ...(exclude === undefined ? {} : { exclude: textsOf(exclude) }),
+    ...(held === undefined ? {} : { held: textsOf(held) }),
   };
 }
 
@@ -37,13 +46,22 @@ function ordinary(bytes: Uint8Array): SelectionRequest | undefined {
   try {
     const request = parseJsonBytes(bytes) as SelectionRequest;
     checkRequest(request, LIMITS);
-    const wellFormed = [...(request.exclude ?? []), ...(request.held ?? [])].every(
-      id => typeof id === 'string' && /^[0-9a-fA-F]{64}$/.test(id),
-    );
+    const ids = [request.exclude ?? [], request.held ?? []].flat() as unknown[];
+    const wellFormed = ids.every(each => typeof each === 'string' && /^[0-9a-fA-F]{64}$/.test(each));
     return wellFormed ? request : undefined;
   } catch {
     return undefined;
   }
+}
+
+/** What the quick way makes of `bytes`: the same as the ordinary way, or nothing. */
+function expectSame(bytes: Buffer): SelectionRequest | undefined {
+  const quick = read(bytes);
+  if (quick === undefined) return undefined;
+  const expected = ordinary(bytes);
+  expect(expected, bytes.toString()).toBeDefined();
+  expect(comparable(quick)).toEqual(comparable(expected!));
+  return quick;
 }
 
 const id = fc.oneof(
@@ -64,18 +82,23 @@ const request = fc.record(
   },
   { requiredKeys: [] },
 );
-const blank = fc.constantFrom(undefined, 1, '\t');
+
+/** JSON as libraries write it: compact, with a blank behind commas and colons, or on lines of its own. */
+const SPELLINGS: readonly ((value: object) => string)[] = [
+  value => JSON.stringify(value),
+  value =>
+    JSON.stringify(value, undefined, 1)
+      .replace(/\n */g, ' ')
+      .replace(/([[{]) | ([\]}])/g, '$1$2'),
+  value => JSON.stringify(value, undefined, '\t'),
+];
+const spelling = fc.constantFrom(...SPELLINGS);
 
 describe('the quick reading', () => {
   test('takes ordinary bodies, and what it takes means the same', () => {
     let taken = 0;
-    const property = fc.property(request, blank, (value, space) => {
-      const bytes = Buffer.from(JSON.stringify(value, undefined, space));
-      const quick = read(bytes);
-      const expected = ordinary(bytes);
-      if (quick === undefined) return;
-      taken++;
-      expect(comparable(quick)).toEqual(comparable(expected!));
+    const property = fc.property(request, spelling, (value, spell) => {
+      if (expectSame(Buffer.from(spell(value))) !== undefined) taken++;
     });
     checkProperty(property, { runs: 500 });
     expect(taken).toBeGreaterThan(100);
@@ -86,16 +109,76 @@ describe('the quick reading', () => {
       at: fc.nat(),
       byte: fc.oneof(fc.nat(255), fc.constantFrom(...Buffer.from('{}[]",:0e-. '))),
     });
-    const property = fc.property(request, fc.array(edit, { minLength: 1, maxLength: 3 }), (value, edits) => {
-      const bytes = Buffer.from(JSON.stringify(value));
-      for (const { at, byte } of edits) bytes[at % bytes.length] = byte;
-      const quick = read(bytes);
-      if (quick === undefined) return;
-      const expected = ordinary(bytes);
-      expect(expected).toBeDefined();
-      expect(comparable(quick)).toEqual(comparable(expected!));
+    const edits = fc.array(edit, { minLength: 1, maxLength: 3 });
+    const property = fc.property(request, spelling, edits, (value, spell, changes) => {
+      const bytes = Buffer.from(spell(value));
+      for (const { at, byte } of changes) bytes[at % bytes.length] = byte;
+      expectSame(bytes);
     });
     checkProperty(property, { runs: 3_000 });
+  });
+
+  test.each([0, 1])(
+    'takes nothing that the ordinary way refuses, whichever byte is another: spelling %i',
+    way => {
+      const ids = (length: number) => Array.from({ length }, (_, i) => i.toString(16).padStart(64, 'c4'));
+      const good = SPELLINGS[way]!({ exclude: ids(3), count: 3, held: ids(1) });
+      for (let at = 0; at < good.length; at++) {
+        for (const byte of '{}[]",: \\0aAgxé') {
+          expectSame(Buffer.from(good.slice(0, at) + byte + good.slice(at + 1), 'latin1'));
+        }
+      }
+    },
+  );
+
+  test('takes nothing that the ordinary way refuses, whatever pieces a body is made of', () => {
+    const text = (digits: number) => `"${'a1'.repeat(digits / 2)}"`;
+    const list = fc.constantFrom(
+      `[${text(64)}]`,
+      `[${text(64)},${text(64)}]`,
+      `[${text(64)}, ${text(64)}]`,
+      `[${text(64)},${text(62)}]`,
+      `[[${text(64)}]]`,
+      '[]',
+      '[1]',
+      '1',
+      text(64),
+    );
+    const listName = fc.constantFrom('"exclude":', '"held":', '"held" : ', '"ids":', '"exclude"', '"[":', '');
+    const field = fc.tuple(listName, list).map(parts => parts.join(''));
+    const other = fc.constantFrom(
+      '"count":1',
+      '"placement":"["',
+      '"order":"random"',
+      '{',
+      '}',
+      '[',
+      ']',
+      '"',
+    );
+    const piece = fc.oneof({ weight: 3, arbitrary: field }, other);
+    const between = fc.oneof({ weight: 5, arbitrary: fc.constant(',') }, fc.constantFrom('', ' ', ':', ',,'));
+    const pieces = fc.array(fc.tuple(piece, between), { minLength: 1, maxLength: 4 });
+    let taken = 0;
+    const property = fc.property(pieces, parts => {
+      const inside = parts.map(([first, second], i) => (i === parts.length - 1 ? first : first + second));
+      const quick = expectSame(Buffer.from(`{${inside.join('')}}`));
+      if (quick?.exclude instanceof IdDigits || quick?.held instanceof IdDigits) taken++;
+    });
+    checkProperty(property, { runs: 20_000 });
+    expect(taken).toBeGreaterThan(500);
+  });
+
+  test.each([
+    ['as JavaScript writes it', 0, true],
+    ['with a blank behind commas', 1, true],
+    ['with a list on lines of its own', 2, false],
+  ])('takes ids from where they stand in a body %s: %#', (_, index, inPlace) => {
+    const exclude = Array.from({ length: 30 }, (_each, i) => i.toString(16).padStart(64, 'Ab'));
+    const value = { count: 7, exclude, held: exclude.slice(0, 1), order: 'random' };
+    const quick = read(Buffer.from(SPELLINGS[index]!(value)))!;
+    expect(comparable(quick)).toEqual(value);
+    expect([quick.exclude, quick.held].map(each => each instanceof IdDigits)).toEqual([inPlace, inPlace]);
   });
 
   test.each([
@@ -122,11 +205,46 @@ describe('the quick reading', () => {
         .fill(`"${'a'.repeat(64)}"`)
         .join()}]}`,
     ],
+    ['a list that is no list before one', `{"exclude":5,"held":["${'a'.repeat(64)}"]}`],
+    ['a list in a text', `{"placement":"["${'a'.repeat(64)}"]"}`],
+    ['a list in a name', `{"["${'a'.repeat(64)}"]":1}`],
+    ['a list in a list', `{"exclude":[["${'a'.repeat(64)}"]]}`],
+    ['a list in an unknown field', `{"ids":["${'a'.repeat(64)}"]}`],
+    ['a list in an object', `{"exclude":{"held":["${'a'.repeat(64)}"]}}`],
+    ['a list twice', `{"held":["${'a'.repeat(64)}"],"held":["${'b'.repeat(64)}"]}`],
+    ['a list and no more', `["${'a'.repeat(64)}"]`],
+    ['a list with a comma behind it', `{"exclude":["${'a'.repeat(64)}",]}`],
+    ['a list without commas', `{"exclude":["${'a'.repeat(64)}""${'a'.repeat(64)}"]}`],
+    ['a list without an end', `{"exclude":["${'a'.repeat(64)}"`],
+    ['an id of 62 digits and a blank', `{"exclude":["${'a'.repeat(62)}" ,"${'a'.repeat(64)}"]}`],
+    ['an id with an escape', `{"exclude":["${'a'.repeat(58)}\\u0061"]}`],
+    ['an id with colons', `{"exclude":["${'a'.repeat(62)}::"]}`],
     ['an unknown key', '{"foo":1}'],
     ['a text that is no ASCII', '{"placement":"é"}'],
     ['__proto__', '{"__proto__":1}'],
   ])('leaves %s to the ordinary way', (_, text) => {
     expect(read(Buffer.from(text))).toBeUndefined();
+  });
+
+  test('gives each body its own lists, whatever it remembers of the text around them', () => {
+    const bodies = Array.from({ length: 3 * KNOWN_MAX }, (_, i) => ({
+      count: 1 + (i % 2),
+      held: [String(i % 10).repeat(64)],
+      exclude: Array<string>(1 + (i % 40)).fill(String(i % 7).repeat(64)),
+    }));
+    const read = bodies.map(body => reader.read(Buffer.from(JSON.stringify(body)))!);
+    expect(read.map(comparable)).toEqual(bodies);
+  });
+
+  test('remembers few texts, and none that is long', () => {
+    const fresh = new SelectionBodyReader(LIMITS);
+    const text = (count: number, blanks: number) => Buffer.from(`{"count":${count}${' '.repeat(blanks)}}`);
+    for (let count = 1; count <= 1_000; count++) {
+      expect(fresh.read(text(count, KNOWN_BYTES_MAX))).toEqual({ count });
+      expect(fresh.knownCount).toBe(Math.min(count - 1, KNOWN_MAX));
+      for (const _ of [1, 2]) expect(fresh.read(text(count, 400))).toEqual({ count });
+    }
+    expect(fresh.knownCount).toBe(KNOWN_MAX);
   });
 
   test('takes an empty object and empty lists', () => {

@@ -1,11 +1,11 @@
 /** The process under signals: no request fails under SIGTERM, and a second signal ends it at once. */
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { until } from '../support/until.ts';
 import { nodesCsv, type TemporaryFolder, temporaryFolder, testNodes } from './support/nodes.ts';
 import { listeningUrl, runSortition, type Spawned, sortition } from './support/process.ts';
 import { rawConnection } from './support/raw.ts';
 import { call } from './support/server.ts';
-import { until } from './support/until.ts';
 
 let folder: TemporaryFolder;
 beforeAll(async () => {

@@ -5,6 +5,8 @@ import { HttpThreads, type HttpThreadsOptions } from '../../src/server/threads/h
 
 test('a thread that was never heard of has an entry, of zeros', async () => {
   const threads = new HttpThreads({
+    access: { onChange: () => {} },
+    context: { options: { watchdog: { hungMs: 0 } } },
     cache: { onStatus: () => () => {} },
     ringsOf: () => undefined,
     count: 3,

@@ -4,6 +4,7 @@
  */
 import type { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { until } from '../support/until.ts';
 import {
   MESSAGEPACK,
   postJson,
@@ -11,7 +12,6 @@ import {
   startTestServer,
   type TestServer,
 } from './support/server.ts';
-import { until } from './support/until.ts';
 
 /** Every worker thread that was started, in order: the loader, then the pool's. */
 const workers: Worker[] = [];

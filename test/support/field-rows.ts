@@ -102,6 +102,8 @@ export function fieldRowsOf(rows: readonly NodeRow[], form: FieldForm, attribute
     put(form.network === 'bytes' && row.network ? addressBytes(row.network) : text(row.network));
     put(Buffer.of(row.vetted ? 1 : 0));
     put(text(row.ineligible));
+    // No object says when its node was last heard of (lastContact).
+    put(undefined);
     for (let i = 0; i < attributes; i++) put(text(row.attributes[i]));
   }
   const bytes = Buffer.concat(parts);

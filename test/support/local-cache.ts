@@ -39,6 +39,8 @@ export interface LocalCacheOptions {
   readonly limits?: SelectionLimits;
   readonly prefixBits?: PrefixBits;
   readonly allowRanges?: readonly string[];
+  /** Key of the id index's hash. */
+  readonly indexSeed?: number;
   /** Key of the readers' randomness; from the operating system by default. */
   readonly seed?: number;
   /** Who draws and encodes; `wasm` by default. */
@@ -84,7 +86,7 @@ export class LocalCache {
       plan: this.plan,
       prefixBits: this.#options.prefixBits ?? DEFAULT_PREFIX_BITS,
       allowRanges: this.#options.allowRanges ?? [],
-      indexSeed: 0x5eed,
+      indexSeed: this.#options.indexSeed ?? 0x5eed,
     };
     const builder = new SnapshotBuilder(views, options, this.#buildMemory);
     for (const row of rows) builder.append(row);

@@ -22,8 +22,8 @@ function finalMix(h: bigint): bigint {
   return x ^ (x >> 16n);
 }
 
-/** Four 32-bit words; `bytes` are a multiple of sixteen. */
-export function plainDigest(bytes: Uint8Array): number[] {
+/** Four 32-bit words; `bytes` are a multiple of sixteen. `length` is what is mixed in as theirs. */
+export function plainDigest(bytes: Uint8Array, length = bytes.length): number[] {
   const lanes = FIRST.map(word);
   for (let at = 0; at < bytes.length; at += 16) {
     const before = [...lanes];
@@ -37,7 +37,7 @@ export function plainDigest(bytes: Uint8Array): number[] {
     lanes[0] = word(lanes.reduce((sum, lane) => sum + lane));
     for (let i = 1; i < 4; i++) lanes[i] = word(lanes[i]! + lanes[0]);
   };
-  for (let i = 0; i < 4; i++) lanes[i]! ^= BigInt(bytes.length);
+  for (let i = 0; i < 4; i++) lanes[i]! ^= BigInt(length);
   spread();
   for (let i = 0; i < 4; i++) lanes[i] = finalMix(lanes[i]!);
   spread();

@@ -16,8 +16,12 @@ export interface TestPostgres {
   stop(): Promise<void>;
 }
 
-export async function startTestPostgres(settings: Record<string, string> = {}): Promise<TestPostgres> {
-  const server = await startEmbeddedPostgres({ settings });
+/** `binaries`: of another version than the embedded one, see `EmbeddedPostgresOptions`. */
+export async function startTestPostgres(
+  settings: Record<string, string | undefined> = {},
+  binaries?: string,
+): Promise<TestPostgres> {
+  const server = await startEmbeddedPostgres({ settings, ...(binaries === undefined ? {} : { binaries }) });
   const client = await connectClient(server.connectionString, 'sortition test');
   return {
     connectionString: server.connectionString,

@@ -11,6 +11,9 @@ const READS = 0;
 const ROWS = 1;
 const GENERATION = 2;
 const MOVES = 3;
+/** In 32-bit words. */
+const PHASE = 8;
+const LIFE = 9;
 
 /** What a thread of the race is started with. */
 export interface RaceThreadData {
@@ -30,10 +33,12 @@ export const RACE_READERS = 3;
 export class RaceBoard {
   readonly shared: SharedArrayBuffer;
   readonly #words: BigInt64Array;
+  readonly #halves: Int32Array;
 
   constructor(shared: SharedArrayBuffer) {
     this.shared = shared;
     this.#words = new BigInt64Array(shared);
+    this.#halves = new Int32Array(shared);
   }
 
   static create(lines: number): RaceBoard {
@@ -61,5 +66,36 @@ export class RaceBoard {
     const at = (line + 1) * LINE_WORDS;
     const word = (name: number) => Number(Atomics.load(this.#words, at + name));
     return { reads: word(READS), rows: word(ROWS), moves: word(MOVES), generation: word(GENERATION) };
+  }
+
+  /** What the thread of `line` is in the middle of, as the thread itself says. */
+  enter(line: number, phase: number): void {
+    Atomics.store(this.#halves, this.#half(line, PHASE), phase);
+  }
+
+  phase(line: number): number {
+    return Atomics.load(this.#halves, this.#half(line, PHASE));
+  }
+
+  /** Lets the thread that is to be life `life` of `line` begin. */
+  call(line: number, life: number): void {
+    Atomics.store(this.#halves, this.#half(line, LIFE), life);
+    Atomics.notify(this.#halves, this.#half(line, LIFE));
+  }
+
+  /** Blocks the calling thread until it is called. */
+  awaitCall(line: number, life: number): void {
+    const at = this.#half(line, LIFE);
+    for (
+      let called = Atomics.load(this.#halves, at);
+      called < life;
+      called = Atomics.load(this.#halves, at)
+    ) {
+      Atomics.wait(this.#halves, at, called);
+    }
+  }
+
+  #half(line: number, name: number): number {
+    return (line + 1) * LINE_WORDS * 2 + name;
   }
 }

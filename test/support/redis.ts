@@ -1,15 +1,15 @@
 /**
- * A real Redis for a test file or a bench: on a free loopback port, without persistence, in a folder of its
- * own. The guard of the demo's Postgres owns it, so that nothing is left behind, however we end.
+ * A real Redis for a test file or a bench: on a free loopback port, without persistence unless it is told
+ * otherwise, in a folder of its own. The guard of the demo's Postgres owns it, so that nothing is left
+ * behind, however we end.
  */
-import { execFile } from 'node:child_process';
-import { access, constants, mkdtemp, readFile, symlink } from 'node:fs/promises';
-import { connect, createServer } from 'node:net';
-import { platform, tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { mkdtemp, readFile, symlink } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { guardServer, type ServerGuard } from '../../src/server/demo/server-guard.ts';
+import { aptGet, findProgram, freePort, LOOPBACK, mayInstall } from './server-program.ts';
 
 export interface TestRedis {
   readonly url: string;
@@ -20,14 +20,10 @@ export interface TestRedis {
   stop(): Promise<void>;
 }
 
-const HOST = '127.0.0.1';
 const START_TIMEOUT_MS = 20_000;
 const READY_POLL_MS = 10;
 /** A port that was free a moment ago can be taken by another process; then another one is tried. */
 const START_ATTEMPTS_MAX = 3;
-const INSTALL_TIMEOUT_MS = 300_000;
-/** Two test files may want to install at once. */
-const INSTALL_LOCK_S = 120;
 
 /**
  * Names under which the server's program goes. Debian's `redis-server` is a link to `redis-check-rdb`, which
@@ -37,9 +33,12 @@ const INSTALL_LOCK_S = 120;
 const PROGRAMS = ['redis-server', 'valkey-server', 'redis-check-rdb', 'valkey-check-rdb'];
 const PACKAGE = 'redis-tools';
 
-/** `settings`: those of redis.conf, over the ones here, such as `maxmemory`. */
+/**
+ * `settings`: those of redis.conf, over the ones here, such as `maxmemory`; with a `dir` of the caller's own
+ * and a `port` a server can be started again over what another one left.
+ */
 export async function startTestRedis(settings: Readonly<Record<string, string>> = {}): Promise<TestRedis> {
-  const program = (await findProgram()) ?? (await installed());
+  const program = (await findProgram(PROGRAMS)) ?? (await installed());
   for (let attempt = 1; ; attempt++) {
     try {
       return await startOnce(program, settings);
@@ -52,10 +51,10 @@ export async function startTestRedis(settings: Readonly<Record<string, string>> 
 
 async function startOnce(program: string, settings: Readonly<Record<string, string>>): Promise<TestRedis> {
   const directory = await mkdtemp(join(tmpdir(), 'sortition-redis-'));
-  const port = await freePort();
+  const port = settings.port === undefined ? await freePort() : Number(settings.port);
   const pidFile = join(directory, 'pid');
   const all = {
-    bind: HOST,
+    bind: LOOPBACK,
     port: String(port),
     dir: directory,
     pidfile: pidFile,
@@ -73,53 +72,26 @@ async function startOnce(program: string, settings: Readonly<Record<string, stri
     await untilReady(port, guard);
     guard.unref();
     const pid = Number((await readFile(pidFile, 'utf8')).trim());
-    return { url: `redis://${HOST}:${port}`, host: HOST, port, pid, stop: () => guard.stop() };
+    return { url: `redis://${LOOPBACK}:${port}`, host: LOOPBACK, port, pid, stop: () => guard.stop() };
   } catch (error) {
     await guard.stop();
     throw error;
   }
 }
 
-async function findProgram(): Promise<string | undefined> {
-  const folders = (process.env.PATH ?? '').split(delimiter).filter(folder => folder !== '');
-  // Where distributions put servers, and where PATH of an ordinary user does not look.
-  for (const name of PROGRAMS) {
-    for (const folder of [...folders, '/usr/sbin', '/usr/local/sbin']) {
-      const path = join(folder, name);
-      const found = await access(path, constants.X_OK).then(
-        () => true,
-        () => false,
-      );
-      if (found) return path;
-    }
-  }
-  return undefined;
-}
-
 /** Installs what is missing where that is possible without asking; else says what to install. */
 async function installed(): Promise<string> {
   const advice = 'install Redis (Debian, Ubuntu: apt-get install redis-server; macOS: brew install redis)';
   const none = `there is no ${PROGRAMS[0]} on the PATH: ${advice}`;
-  if (platform() !== 'linux' || process.getuid?.() !== 0) throw new Error(none);
+  if (!mayInstall()) throw new Error(none);
   try {
-    await aptGet('install', '--no-install-recommends', PACKAGE).catch(async () => {
-      // Without package lists, or with old ones.
-      await aptGet('update');
-      await aptGet('install', '--no-install-recommends', PACKAGE);
-    });
+    await aptGet(['install', '--no-install-recommends', PACKAGE]);
   } catch (error) {
     throw new Error(`${none}; installing it here failed`, { cause: error });
   }
-  const program = await findProgram();
+  const program = await findProgram(PROGRAMS);
   if (program === undefined) throw new Error(none);
   return program;
-}
-
-async function aptGet(...args: string[]): Promise<void> {
-  await promisify(execFile)('apt-get', ['-y', '-o', `DPkg::Lock::Timeout=${INSTALL_LOCK_S}`, ...args], {
-    env: { PATH: process.env.PATH, DEBIAN_FRONTEND: 'noninteractive' },
-    timeout: INSTALL_TIMEOUT_MS,
-  });
 }
 
 async function untilReady(port: number, guard: ServerGuard): Promise<void> {
@@ -138,25 +110,17 @@ async function untilReady(port: number, guard: ServerGuard): Promise<void> {
 
 function answersPing(port: number): Promise<boolean> {
   return new Promise(resolve => {
-    const socket = connect({ port, host: HOST, timeout: START_TIMEOUT_MS }, () => socket.write('PING\r\n'));
+    const socket = connect({ port, host: LOOPBACK, timeout: START_TIMEOUT_MS }, () =>
+      socket.write('PING\r\n'),
+    );
     const done = (ready: boolean) => {
       socket.destroy();
       resolve(ready);
     };
-    socket.once('data', answer => done(answer.toString().startsWith('+PONG')));
+    // One that asks for a password first is ready too.
+    socket.once('data', answer => done(/^(\+PONG|-NOAUTH)/.test(answer.toString())));
     socket.once('error', () => done(false));
     socket.once('timeout', () => done(false));
     socket.once('close', () => done(false));
   });
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject).listen(0, HOST, resolve);
-  });
-  const address = server.address();
-  await new Promise(resolve => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no free port was to be had');
-  return address.port;
 }

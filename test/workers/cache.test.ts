@@ -378,10 +378,11 @@ describe('a snapshot file', () => {
     caches.push(cache);
     await cache.ready();
     const report = await cache.refresh();
+    await until('it is written', () => cache.status().snapshotFile?.generation === 2);
     return { cache, file, path: pathIn(file), report };
   }
 
-  test('holds each generation as it is published, for its owner only, with nothing beside it', async () => {
+  test('holds each generation as it is published, for its owner only, beside the one before', async () => {
     const { cache, file, path, report } = await openWithFile();
     expect(report).toMatchObject({ ok: true, report: { generation: 2 } });
     expect(statSync(path).mode & 0o777).toBe(0o600);
@@ -390,8 +391,13 @@ describe('a snapshot file', () => {
     expect(statSync(path).size).toBe(cache.status().lastLoad?.snapshotBytes);
     file.write(vettedNodes(19));
     await cache.refresh();
+    await until('it is written', () => cache.status().snapshotFile?.generation === 3);
     expect(await readSnapshotFile(path)).toMatchObject({ generation: 3, rowCount: 19 });
-    expect(readdirSync(file.folder).toSorted()).toEqual(['nodes.csv', 'snapshot.sortition']);
+    expect(readdirSync(file.folder).toSorted()).toEqual([
+      'nodes.csv',
+      'snapshot.sortition',
+      'snapshot.sortition.previous',
+    ]);
   });
 
   test('that is damaged, cut off, or something else is refused when it is read', async () => {
@@ -427,8 +433,8 @@ describe('a snapshot file', () => {
     });
     caches.push(cache);
     expect(await cache.ready()).toBe(1);
-    await until('the load is reported', () => cache.status().lastLoad !== undefined);
-    expect(cache.status().lastLoad?.persistError).toMatch(/ENOENT/);
+    await until('it is said', () => cache.status().snapshotFile?.problem !== undefined);
+    expect(cache.status().snapshotFile?.problem).toMatch(/ENOENT/);
     expect(cache.status().lastError).toBeUndefined();
     expect(cache.select({ count: 5 }).length).toBe(5);
   });

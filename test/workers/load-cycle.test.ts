@@ -1,7 +1,11 @@
 /** One load by itself: what stands when a step behind the publish fails. */
 import { describe, expect, test } from 'vitest';
+import { DeltaEngine } from '../../src/engine/delta/delta-engine.ts';
 import { BuildMemory } from '../../src/engine/snapshot/build-memory.ts';
+import { monotonicMs } from '../../src/workers/clock.ts';
+import { DataGuard } from '../../src/workers/guard/data-guard.ts';
 import { runLoadCycle } from '../../src/workers/load-cycle.ts';
+import { Revocations } from '../../src/workers/revocations.ts';
 import { loadSettings } from '../../src/workers/settings.ts';
 import { fileSource } from '../../src/workers/source/file-source.ts';
 import type { AbsentCounts, RowBatch, RowSource } from '../../src/workers/source/row-source.ts';
@@ -23,17 +27,28 @@ function source(batch: RowBatch, absent: () => Promise<AbsentCounts>): RowSource
   };
 }
 
-function load(cache: LocalCache, rows: RowSource) {
+async function load(cache: LocalCache, rows: RowSource) {
+  const buildMemory = new BuildMemory(CAPACITY, cache.plan);
+  const settings = loadSettings({ source: fileSource('none.csv') });
   const context = {
     source: new SourceReader(rows),
     publisher: cache.publisher,
     slots: cache.slots as readonly SharedArrayBuffer[],
     layout: cache.layout,
     plan: cache.plan,
-    settings: loadSettings({ source: fileSource('none.csv') }),
-    buildMemory: new BuildMemory(CAPACITY, cache.plan),
+    settings,
+    buildMemory,
+    expiry: undefined,
+    revocations: new Revocations(monotonicMs),
+    guard: new DataGuard(settings.guard, monotonicMs),
+    deltas: new DeltaEngine(
+      CAPACITY,
+      { plan: cache.plan, ...settings, allowRanges: [], seed: 1 },
+      buildMemory,
+    ),
   };
-  return runLoadCycle(context, { acceptDrop: false, signal: new AbortController().signal });
+  const request = { acceptDrop: false, signal: new AbortController().signal };
+  return (await runLoadCycle(context, request)).counted;
 }
 
 describe('the count of absent nodes', () => {

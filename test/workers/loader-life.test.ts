@@ -153,7 +153,8 @@ describe('close', () => {
     execFileSync('mkfifo', [pipe]);
     const connectionString = `postgres://u@127.0.0.1:1/d?sslmode=verify-full&sslrootcert=${pipe}`;
     const cache = await open(file, { source: postgresSource({ connectionString }), waitForFirstLoad: false });
-    await until('the load runs', () => cache.status().state === 'loading');
+    // The thread runs; what it does next is to connect.
+    await new Promise(resolve => cache.onStatus(resolve));
     const thread = threads.at(-1)!;
     await cache.close();
     expect(cache.status().state).toBe('stopped');

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
+import { figure } from '../support/figures.ts';
 
 const MIB = 1024 * 1024;
 /**
@@ -20,7 +21,11 @@ test('a thousand publishes of ten thousand nodes keep the resident memory flat',
   const { stdout } = await promisify(execFile)(process.execPath, ['--max-semi-space-size=4', script]);
   const { settled, first, second, generation } = JSON.parse(stdout);
   const shown = [settled, first, second].map(bytes => `${Math.round(bytes / MIB)} MiB`);
-  console.log(`resident after 10 publishes, at most in the first and the second half: ${shown.join(', ')}`);
+  figure(
+    'G12',
+    'resident after 10 of 1,000 publishes, at most in the first half and the second',
+    shown.join(' → '),
+  );
   expect(generation).toBe(1000);
   expect(Math.max(first, second) - settled).toBeLessThan(SLACK_BYTES);
   expect(second - first).toBeLessThan(SECOND_HALF_SLACK_BYTES);

@@ -49,9 +49,9 @@ describe('openCache', () => {
     };
     process.on('worker', watch);
     const listenersBefore = process.listenerCount('worker');
-    await expect(open({ source: fileSource(file.path), readyTimeoutMs: 1_000 })).rejects.toMatchObject({
+    await expect(open({ source: fileSource(file.path), readyTimeoutMs: 4_000 })).rejects.toMatchObject({
       code: 'SNAPSHOT_NOT_READY',
-      message: expect.stringMatching(/within 1000 ms; SOURCE_UNAVAILABLE: .*does not exist/),
+      message: expect.stringMatching(/within 4000 ms; SOURCE_UNAVAILABLE: .*does not exist/),
     });
     expect(started).toEqual(['started', 'ended']);
     expect(process.listenerCount('worker')).toBe(listenersBefore);
@@ -92,6 +92,33 @@ describe('an option', () => {
     ['guard.allowRanges[0]', 'found 5', { source, guard: { allowRanges: [5] } }],
     ['networkPrefixBits.ipv5', 'did you mean "ipv4"?', { source, networkPrefixBits: { ipv5: 5 } }],
     ['placements', 'found null', { source, placements: null }],
+    ['fleet.bus', 'expected an object', { source, fleet: {} }],
+    [
+      'fleet.bus.kind',
+      'did you mean "redis"?',
+      { source, fleet: { bus: { kind: 'reddis' }, election: { url: 'postgres:///' } } },
+    ],
+    [
+      'fleet.election.url',
+      'is missing',
+      { source, fleet: { bus: { kind: 'redis', url: 'redis://127.0.0.1:1' } } },
+    ],
+    [
+      'fleet.keyFile',
+      '"/nowhere/key"',
+      {
+        source,
+        fleet: { bus: { kind: 'postgres', url: 'postgres://127.0.0.1:1/x' }, keyFile: '/nowhere/key' },
+      },
+    ],
+    [
+      'fleet.bus.url',
+      'url',
+      {
+        source,
+        fleet: { bus: { kind: 'redis', url: 'http://127.0.0.1' }, election: { url: 'postgres:///' } },
+      },
+    ],
     ['waitForFirstLoad', 'found a text', { source, waitForFirstLoad: 'no' }],
     ['readyTimeoutMs', 'found 0', { source, readyTimeoutMs: 0 }],
   ])('%s is refused: %s', async (field, message, options) => {

@@ -3,9 +3,6 @@
  * native-layout/kernel/encode-records.ts.
  */
 import {
-  POOL_INELIGIBLE,
-  POOL_NEW,
-  POOL_VETTED,
   RECORD_ADDRESS_WORD,
   RECORD_BYTES,
   RECORD_MAPPED_WORD,
@@ -23,7 +20,7 @@ import {
   WIDE_ADDRESS_BYTES,
   WIDE_BINARY_BYTE,
 } from '../../../native-layout/snapshot-row.ts';
-import type { Snapshot } from '../snapshot/snapshot.ts';
+import { poolOf, type Snapshot } from '../snapshot/snapshot.ts';
 import { writeBytes } from './encode-bytes.ts';
 
 const RECORD_ADDRESS_BYTE = 4 * RECORD_ADDRESS_WORD;
@@ -54,11 +51,6 @@ function writeRecord(snapshot: Snapshot, row: number, target: Uint8Array, at: nu
   }
   const port = rowWords[row * ROW_WORDS + ROW_PORT_WORD]! >>> 16;
   writeWord(target, at + RECORD_TAIL_BYTE, port | (poolOf(snapshot, row) << 16));
-}
-
-function poolOf({ vettedCount, newCount }: Snapshot, row: number): number {
-  if (row < vettedCount) return POOL_VETTED;
-  return row < vettedCount + newCount ? POOL_NEW : POOL_INELIGIBLE;
 }
 
 /** Little-endian. */

@@ -4,7 +4,7 @@
  * thread.
  */
 import type { Draw } from '../selection/selection.ts';
-import type { EncodedFormat } from '../selection/selection-types.ts';
+import type { EncodedFormat, NodeIds } from '../selection/selection-types.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 
 /** What `takeIds` returns when all were ids. */
@@ -34,7 +34,7 @@ export interface Kernel {
    * Takes `ids` as those that the next call is about, from number `first` on. Returns the index of one that
    * is no node id, or ALL_TAKEN.
    */
-  takeIds(first: number, ids: readonly unknown[]): number;
+  takeIds(first: number, ids: NodeIds): number;
   /** That id as 64 lower-case hexadecimal digits. */
   idText(index: number): string;
   /**

@@ -6,10 +6,11 @@ import { ID_BYTES, ID_WORDS } from '../../../native-layout/snapshot-row.ts';
 import { assert } from '../assert.ts';
 import { encoderOf } from '../encoding/encode.ts';
 import { encodeRecords } from '../encoding/encode-records.ts';
+import { IdDigits } from '../selection/id-digits.ts';
 import type { Random } from '../selection/random.ts';
 import { type Draw, Selector } from '../selection/selection.ts';
 import type { SelectionLimits } from '../selection/selection-request.ts';
-import type { EncodedFormat } from '../selection/selection-types.ts';
+import type { EncodedFormat, NodeIds } from '../selection/selection-types.ts';
 import { findRow, NO_ROW } from '../snapshot/id-index.ts';
 import { bytesOf, nodeIdText, parseNodeId } from '../snapshot/node-id.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
@@ -38,9 +39,14 @@ export class TwinKernel implements Kernel {
     this.#snapshot = snapshot;
   }
 
-  takeIds(first: number, ids: readonly unknown[]): number {
+  takeIds(first: number, ids: NodeIds): number {
+    if (ids instanceof Uint8Array) {
+      this.#idBytes.set(ids, first * ID_BYTES);
+      return ALL_TAKEN;
+    }
     for (let i = 0; i < ids.length; i++) {
-      if (!parseNodeId(ids[i], this.#idBytes, (first + i) * ID_BYTES)) return i;
+      const id = ids instanceof IdDigits ? ids.text(i) : ids[i];
+      if (!parseNodeId(id, this.#idBytes, (first + i) * ID_BYTES)) return i;
     }
     return ALL_TAKEN;
   }

@@ -15,18 +15,19 @@ import { RECORD_BYTES } from '../../../native-layout/node-record.ts';
 import type { SnapshotLayout } from '../../../native-layout/snapshot-layout.ts';
 import { ID_BYTES } from '../../../native-layout/snapshot-row.ts';
 import { encodedBytesMax } from '../encoding/encode.ts';
+import { IdDigits } from '../selection/id-digits.ts';
 import type { Draw } from '../selection/selection.ts';
 import type { SelectionLimits } from '../selection/selection-request.ts';
-import type { EncodedFormat } from '../selection/selection-types.ts';
+import type { EncodedFormat, NodeId, NodeIds } from '../selection/selection-types.ts';
 import { PAGE_BYTES } from '../shared-memory.ts';
-import { parseNodeId } from '../snapshot/node-id.ts';
+import { ID_DIGITS, parseNodeId } from '../snapshot/node-id.ts';
 import { ALL_TAKEN, type Kernel, type Outcome } from './kernel.ts';
 
 /** Slots that are made ready at once: the writer prefers the lowest, and two or three are ever used. */
 const SLOTS_READY = 3;
-const ID_DIGITS = 2 * ID_BYTES;
 /** Fewer are taken one by one. */
 const TEXTS_TOGETHER_MIN = 3;
+const ENCODER = new TextEncoder();
 
 /** The exports of native-layout/kernel/kernel.ts. Places are bytes of the private memory. */
 interface KernelExports {
@@ -44,7 +45,7 @@ interface KernelExports {
   encodeMessagePack(target: number, ageMs: number): number;
   encodeRecords(list: number, count: number, target: number): void;
   lookup(count: number): void;
-  decodeIds(first: number, count: number): number;
+  decodeIds(first: number, count: number, stride: number): number;
 }
 
 export interface WasmKernelOptions {
@@ -67,6 +68,7 @@ export class WasmKernel implements Kernel {
   readonly #words: Uint32Array<ArrayBuffer>;
   readonly #ids: number;
   readonly #idText: number;
+  readonly #idTextArea: Uint8Array<ArrayBuffer>;
   readonly #picks: number;
   readonly #output: number;
   readonly #rows: number;
@@ -95,6 +97,7 @@ export class WasmKernel implements Kernel {
     key.fill(0);
     this.#ids = start[KERNEL_WORD.IDS]!;
     this.#idText = start[KERNEL_WORD.ID_TEXT]!;
+    this.#idTextArea = new Uint8Array(buffer, this.#idText, idsMax * ID_DIGITS);
     this.#picks = start[KERNEL_WORD.PICKS]!;
     this.#output = start[KERNEL_WORD.OUTPUT]!;
     this.#rows = start[KERNEL_WORD.BLOCKED_ROWS]! / 4;
@@ -107,10 +110,28 @@ export class WasmKernel implements Kernel {
     this.#kernel = this.#instances[slot];
   }
 
-  takeIds(first: number, ids: readonly unknown[]): number {
+  takeIds(first: number, ids: NodeIds): number {
+    if (ids instanceof Uint8Array) {
+      this.#bytes.set(ids, this.#ids + first * ID_BYTES);
+      return ALL_TAKEN;
+    }
+    if (ids instanceof IdDigits) return this.#takeDigits(first, ids);
     if (ids.length >= TEXTS_TOGETHER_MIN && this.#takeTexts(first, ids)) return ALL_TAKEN;
     for (let i = 0; i < ids.length; i++) {
       if (!parseNodeId(ids[i], this.#bytes, this.#ids + (first + i) * ID_BYTES)) return i;
+    }
+    return ALL_TAKEN;
+  }
+
+  /** As many at a time as there is room for; all of them, but for the largest requests. */
+  #takeDigits(first: number, { bytes, start, stride, length }: IdDigits): number {
+    const together = 1 + Math.floor((this.#idTextArea.length - ID_DIGITS) / stride);
+    for (let i = 0; i < length; i += together) {
+      const count = Math.min(together, length - i);
+      const from = start + i * stride;
+      this.#idTextArea.set(bytes.subarray(from, from + (count - 1) * stride + ID_DIGITS));
+      const decoded = this.#kernel.decodeIds(first + i, count, stride);
+      if (decoded < count) return i + decoded;
     }
     return ALL_TAKEN;
   }
@@ -119,15 +140,17 @@ export class WasmKernel implements Kernel {
    * Takes ids that are all text, at once: 17 ns an id against 80 one by one. False when one is no text of 64
    * digits; which one, and whether it is bytes, is for the slow way to say.
    */
-  #takeTexts(first: number, ids: readonly unknown[]): boolean {
+  #takeTexts(first: number, ids: readonly NodeId[]): boolean {
+    let text = '';
     for (let i = 0; i < ids.length; i++) {
       const id = ids[i];
       if (typeof id !== 'string' || id.length !== ID_DIGITS) return false;
+      text += id;
     }
-    const characters = ids.length * ID_DIGITS;
-    // Beyond ASCII a character takes more than a byte: then not all of them have room.
-    const written = this.#bytes.write(ids.join(''), this.#idText, characters, 'utf8');
-    return written === characters && this.#kernel.decodeIds(first, ids.length) === ids.length;
+    // Beyond ASCII a character takes more than a byte; where the area ends before, its bytes are no digits.
+    const { written } = ENCODER.encodeInto(text, this.#idTextArea);
+    if (written !== ids.length * ID_DIGITS) return false;
+    return this.#kernel.decodeIds(first, ids.length, ID_DIGITS) === ids.length;
   }
 
   idText(index: number): string {

@@ -9,8 +9,9 @@ const BITS = 32;
 
 export class NumberSet {
   #bits = new Int32Array(0);
-  /** Words of `#bits` that are not zero, an entry for each number added. */
+  /** Words of `#bits` that may not be zero, an entry for each number ever added since. */
   readonly #touched: Int32Array;
+  #touchedCount = 0;
   #size = 0;
 
   /** `expected`: numbers that are added between two clears. More are fine; the next `clear` is slow then. */
@@ -26,11 +27,12 @@ export class NumberSet {
   clear(limit: number): void {
     const bits = this.#bits;
     const touched = this.#touched;
-    const size = this.#size;
+    const count = this.#touchedCount;
     if (bits.length * BITS < limit) this.#bits = new Int32Array(Math.ceil(limit / BITS));
-    else if (size > touched.length) bits.fill(0);
-    else for (let i = 0; i < size; i++) bits[touched[i]!] = 0;
+    else if (count > touched.length) bits.fill(0);
+    else for (let i = 0; i < count; i++) bits[touched[i]!] = 0;
     // Last: a call that runs out of stack before must not leave bits that nobody knows of.
+    this.#touchedCount = 0;
     this.#size = 0;
   }
 
@@ -45,8 +47,15 @@ export class NumberSet {
     const bit = 1 << (number & 31);
     const before = bits[word]!;
     if ((before & bit) !== 0) return false;
-    this.#touched[this.#size++] = word;
+    this.#touched[this.#touchedCount++] = word;
+    this.#size++;
     bits[word] = before | bit;
     return true;
+  }
+
+  /** Takes out `number`, which is there. */
+  remove(number: number): void {
+    this.#bits[number >>> 5]! &= ~(1 << (number & 31));
+    this.#size--;
   }
 }

@@ -3,8 +3,10 @@
  * so is one that does not exist. Ids are checked here by type and count; their content when they are looked
  * up.
  */
+import { ID_BYTES } from '../../../native-layout/snapshot-row.ts';
 import { CacheError } from '../errors.ts';
-import type { SelectionRequest } from './selection-types.ts';
+import { IdDigits } from './id-digits.ts';
+import type { NodeIds, SelectionRequest } from './selection-types.ts';
 
 export const DEFAULT_COUNT = 110;
 
@@ -61,8 +63,8 @@ export function checkRequest(request: SelectionRequest, limits: SelectionLimits)
 }
 
 function checkIds(request: SelectionRequest, limits: SelectionLimits): void {
-  const excluded = idCount('exclude', request.exclude);
-  const ids = excluded + idCount('held', request.held);
+  const excluded = checkIdList('exclude', request.exclude);
+  const ids = excluded + checkIdList('held', request.held);
   if (ids <= limits.idsMax) return;
   throw invalid(
     excluded > 0 ? 'exclude' : 'held',
@@ -73,8 +75,13 @@ function checkIds(request: SelectionRequest, limits: SelectionLimits): void {
 /** Checks the ids of a lookup. */
 export function checkLookup(ids: unknown, limits: SelectionLimits): void {
   if (ids === undefined) throw invalid('ids', 'ids is missing; it is a list of node ids');
-  const count = idCount('ids', ids);
+  const count = checkIdList('ids', ids);
   if (count > limits.idsMax) throw invalid('ids', `ids has ${count} ids; the limit is ${limits.idsMax}`);
+}
+
+/** How many ids they are. */
+export function idCount(ids: NodeIds): number {
+  return ids instanceof Uint8Array ? ids.length / ID_BYTES : ids.length;
 }
 
 /** The error for an element of an id list that is no node id. */
@@ -89,10 +96,15 @@ export function invalidId(field: string, index: number, id: unknown): CacheError
   );
 }
 
-function idCount(field: string, ids: unknown): number {
+/** Returns how many ids they are. */
+function checkIdList(field: string, ids: unknown): number {
   if (ids === undefined) return 0;
-  if (!Array.isArray(ids)) throw invalid(field, `${field} is ${describe(ids)}; it is a list of node ids`);
-  return ids.length;
+  if (Array.isArray(ids) || ids instanceof IdDigits) return ids.length;
+  if (ids instanceof Uint8Array && ids.length % ID_BYTES === 0) return ids.length / ID_BYTES;
+  throw invalid(
+    field,
+    `${field} is ${describe(ids)}; it is a list of node ids, or their bytes, ${ID_BYTES} for each`,
+  );
 }
 
 function checkText(field: string, value: unknown): void {

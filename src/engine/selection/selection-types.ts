@@ -1,7 +1,14 @@
 /** The words of a selection: what is asked for, and what comes back. Types only. */
+import type { IdDigits } from './id-digits.ts';
 
 /** A node's key: 64 hexadecimal digits, or 32 bytes. */
 export type NodeId = string | Uint8Array;
+
+/**
+ * Keys of nodes: one by one; or all in one piece, 32 bytes each, which costs next to nothing; or, in the
+ * server, where they stand in a text.
+ */
+export type NodeIds = readonly NodeId[] | Uint8Array | IdDigits;
 
 export type PoolName = 'vetted' | 'new';
 
@@ -11,9 +18,9 @@ export interface SelectionRequest {
   /** Share of picks from the new pool, 0 to 1; the placement's by default. Exact in expectation. */
   readonly newFraction?: number | undefined;
   /** Ids never returned; their networks stay usable. */
-  readonly exclude?: readonly NodeId[] | undefined;
+  readonly exclude?: NodeIds | undefined;
   /** Ids never returned, and their networks blocked. Ids the cache does not know block nothing. */
-  readonly held?: readonly NodeId[] | undefined;
+  readonly held?: NodeIds | undefined;
   /** Name of a placement; `default` by default. */
   readonly placement?: string | undefined;
   /** `network`, `none`, or the name of an attribute that was prepared; the placement's by default. */
@@ -53,6 +60,8 @@ export interface Shortage {
   /** Ids of `exclude` and `held` that the cache knows. */
   readonly excludedKnown: number;
   readonly heldKnown: number;
+  /** Nodes of the generation that have been revoked since, in any placement. */
+  readonly revoked: number;
   /** One sentence for people. */
   readonly reason: string;
 }

@@ -13,14 +13,21 @@ import {
   DISTINCT_ATTRIBUTE,
   DISTINCT_NETWORK,
   DISTINCT_NONE,
+  DRAW_ROUNDS_MAX,
   DRAWS_MAX_BASE,
   DRAWS_MAX_PER_PICK,
   MEMBER_TRIES,
   NO_VALUE,
 } from '../../../native-layout/kernel-memory.ts';
 import { ATTRIBUTE_VALUES_MAX } from '../../../native-layout/snapshot-header.ts';
-import { GROUP_KEY_WORD, GROUP_START_WORD, GROUP_WORDS } from '../../../native-layout/snapshot-layout.ts';
+import {
+  GROUP_KEY_WORD,
+  GROUP_START_WORD,
+  GROUP_WORDS,
+  REVOKED_ROWS_MAX,
+} from '../../../native-layout/snapshot-layout.ts';
 import { ROW_NETWORK_WORD, ROW_WORDS } from '../../../native-layout/snapshot-row.ts';
+import { revokedRows } from '../live-column.ts';
 import type { CandidateSet, Snapshot } from '../snapshot/snapshot.ts';
 import { NumberSet } from './number-set.ts';
 import type { Random } from './random.ts';
@@ -71,7 +78,7 @@ export class Selector {
   #set!: CandidateSet;
   #distinct = DISTINCT_NETWORK;
   #attribute = 0;
-  /** Rows that are excluded or held; 0 keeps all filters out of the way. */
+  /** Rows that are excluded, held or revoked; 0 keeps all filters out of the way. */
   #blockedRows = 0;
 
   /** `countMax` and `idsMax`: the limits that requests are checked against before they come here. */
@@ -79,7 +86,7 @@ export class Selector {
     this.#random = random;
     this.picks = new Uint32Array(countMax);
     this.#taken = new NumberSet(2 * countMax + idsMax);
-    this.#excluded = new NumberSet(idsMax);
+    this.#excluded = new NumberSet(idsMax + REVOKED_ROWS_MAX);
     this.#blockedNetworks = new NumberSet(idsMax);
   }
 
@@ -136,23 +143,28 @@ export class Selector {
     return this.#random.chance(expected - whole) ? whole + 1 : whole;
   }
 
-  /** Takes note of what may not be picked. */
+  /** Takes note of what may not be picked: the ids of the request, and the rows that have been revoked. */
   #block(draw: Draw, knownRows: Uint32Array, excludedCount: number, heldCount: number): void {
     const { distinct, attribute } = draw;
+    const revoked = revokedRows(this.#snapshot.views);
     const ids = excludedCount + heldCount;
     this.#taken.clear(this.#keyLimit());
-    this.#blockedRows = ids;
-    if (ids === 0) return;
+    this.#blockedRows = ids + revoked.length;
+    if (this.#blockedRows === 0) return;
     this.#excluded.clear(this.#snapshot.rowCount);
     this.#blockedNetworks.clear(this.#snapshot.networkCount);
     for (let i = 0; i < ids; i++) this.#excluded.add(knownRows[i]!);
+    for (const row of revoked) this.#excluded.add(row);
     for (let i = excludedCount; i < ids; i++) {
       const row = knownRows[i]!;
       const network = this.#networkOf(row);
-      this.#blockedNetworks.add(network);
-      if (distinct === DISTINCT_NETWORK) this.#taken.add(network);
-      else if (distinct === DISTINCT_ATTRIBUTE) {
-        this.#blockValue(this.#snapshot.views.attributeCodes[attribute]![row]!);
+      if (distinct === DISTINCT_NETWORK) {
+        this.#taken.add(network);
+      } else {
+        this.#blockedNetworks.add(network);
+        if (distinct === DISTINCT_ATTRIBUTE) {
+          this.#blockValue(this.#snapshot.views.attributeCodes[attribute]![row]!);
+        }
       }
     }
   }
@@ -168,15 +180,15 @@ export class Selector {
     let made = 0;
     if (wanted === 0 || width === 0) return 0;
     if (2 * (wanted + this.#taken.size + this.#blockedRows) <= width) {
-      const simple = this.#blockedRows === 0 && this.#distinct !== DISTINCT_NONE;
-      made = simple ? this.#drawSimple(from, width, wanted) : this.#drawByTrial(from, width, wanted);
+      const byNode = this.#distinct === DISTINCT_NONE;
+      made = byNode ? this.#drawNodes(from, width, wanted) : this.#drawGrouped(from, width, wanted);
       if (made === wanted) return made;
     }
     return made + this.#walk(from, width, wanted - made);
   }
 
-  /** Draws until `wanted` picks are made, or `drawsMax` times. */
-  #drawByTrial(from: number, width: number, wanted: number): number {
+  /** Draws until `wanted` nodes are picked, or `drawsMax` times. */
+  #drawNodes(from: number, width: number, wanted: number): number {
     let made = 0;
     for (let draws = drawsMax(wanted); draws > 0 && made < wanted; draws--) {
       if (this.#tryPick(from + this.#random.below(width))) made++;
@@ -184,25 +196,60 @@ export class Selector {
     return made;
   }
 
+  /** One pick a group, in rounds: each but the first replaces groups that have no allowed member. */
+  #drawGrouped(from: number, width: number, wanted: number): number {
+    let made = this.#drawRound(from, width, wanted);
+    if (this.#blockedRows === 0) return made;
+    for (let round = 1; round < DRAW_ROUNDS_MAX && made < wanted; round++) {
+      made += this.#drawRound(from, width, wanted - made);
+    }
+    return made;
+  }
+
   /**
-   * The same for the common case, nothing blocked and one pick a group: first all groups, then a member of
-   * each that has several. So the kernel can do both without a branch that nobody can foretell.
+   * First all groups, then a member of each that has several, then other members for those that are blocked.
+   * So the kernel can do it without a branch that nobody can foretell.
    */
-  #drawSimple(from: number, width: number, wanted: number): number {
-    const { groups, rows, identity } = this.#set;
+  #drawRound(from: number, width: number, wanted: number): number {
+    const { groups } = this.#set;
     const random = this.#random;
     const picks = this.picks;
     const first = this.pickCount;
     const end = this.#drawGroups(from, width, first, wanted);
+    const drawn = this.#blockedRows === 0 ? undefined : picks.slice(first, end);
     for (let i = first; i < end; i++) {
       const group = picks[i]! * GROUP_WORDS;
       const start = groups[group + GROUP_START_WORD]!;
       const size = groups[group + GROUP_WORDS + GROUP_START_WORD]! - start;
-      const position = size === 1 ? start : start + random.below(size);
-      picks[i] = identity ? position : rows[position]!;
+      picks[i] = this.#rowAt(size === 1 ? start : start + random.below(size));
     }
-    this.pickCount = end;
-    return end - first;
+    this.pickCount = drawn === undefined ? end : this.#withoutBlocked(first, end, drawn);
+    return this.pickCount - first;
+  }
+
+  /**
+   * Replaces rows that are blocked, of the picks from `first` to `end`, by other members of the groups that
+   * they were `drawn` from. A group without an allowed member is free again, because the other pool may have
+   * one in it, and the last pick takes its place. Returns where the picks end.
+   */
+  #withoutBlocked(first: number, end: number, drawn: Uint32Array): number {
+    const picks = this.picks;
+    let last = end;
+    for (let i = first; i < last; i++) {
+      if (!this.#isBlocked(picks[i]!)) continue;
+      const group = drawn[i - first]!;
+      const row = this.#drawMember(group);
+      if (row !== NO_MEMBER) {
+        picks[i] = row;
+        continue;
+      }
+      this.#taken.remove(this.#set.groups[group * GROUP_WORDS + GROUP_KEY_WORD]!);
+      last--;
+      picks[i] = picks[last]!;
+      drawn[i - first] = drawn[last - first]!;
+      i--;
+    }
+    return last;
   }
 
   /** Writes groups that were not taken to the picks from `first` on; returns where they end. */
@@ -245,7 +292,7 @@ export class Selector {
   #tryPick(index: number): boolean {
     const set = this.#set;
     if (this.#distinct === DISTINCT_NONE) {
-      const row = set.identity ? index : set.rows[index]!;
+      const row = this.#rowAt(index);
       if (this.#blockedRows > 0 && this.#isBlocked(row)) return false;
       if (!this.#taken.add(row)) return false;
       this.picks[this.pickCount++] = row;
@@ -263,13 +310,12 @@ export class Selector {
 
   /** A member of the group, each allowed one equally likely, or NO_MEMBER when none is allowed. */
   #drawMember(group: number): number {
-    const { groups, identity, rows } = this.#set;
+    const { groups } = this.#set;
     const start = groups[group * GROUP_WORDS + GROUP_START_WORD]!;
     const size = groups[(group + 1) * GROUP_WORDS + GROUP_START_WORD]! - start;
     const random = this.#random;
     for (let tries = 0; tries < MEMBER_TRIES; tries++) {
-      const position = size === 1 ? start : start + random.below(size);
-      const row = identity ? position : rows[position]!;
+      const row = this.#rowAt(size === 1 ? start : start + random.below(size));
       if (this.#blockedRows === 0 || !this.#isBlocked(row)) return row;
       if (size === 1) return NO_MEMBER;
     }
@@ -278,15 +324,18 @@ export class Selector {
 
   /** The same by counting the allowed members out: for groups of which most are blocked. */
   #drawAllowedMember(start: number, size: number): number {
-    const { identity, rows } = this.#set;
     let allowed = 0;
-    for (let i = start; i < start + size; i++) if (!this.#isBlocked(identity ? i : rows[i]!)) allowed++;
+    for (let i = start; i < start + size; i++) if (!this.#isBlocked(this.#rowAt(i))) allowed++;
     if (allowed === 0) return NO_MEMBER;
     let left = this.#random.below(allowed);
     for (let i = start; ; i++) {
-      const row = identity ? i : rows[i]!;
+      const row = this.#rowAt(i);
       if (!this.#isBlocked(row) && left-- === 0) return row;
     }
+  }
+
+  #rowAt(position: number): number {
+    return this.#set.identity ? position : this.#set.rows[position]!;
   }
 
   #isBlocked(row: number): boolean {

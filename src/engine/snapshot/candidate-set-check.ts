@@ -30,9 +30,9 @@ export function checkCandidateSet(
   if (keys === undefined) fail(`set ${number} is grouped by attribute ${grouping - 1}`);
   const keyLimit = grouping === 0 ? snapshot.networkCount : ATTRIBUTE_VALUES_MAX + 1;
   const groups = vettedGroups + newGroups;
-  checkGroups(set, number, keys, { from: 0, to: vettedGroups, start: 0, end: vetted, keyLimit });
-  const fresh = { from: vettedGroups, to: groups, start: vetted, end: positions, keyLimit };
-  checkGroups(set, number, keys, fresh);
+  const check = set.identity ? checkRuns : checkGroups;
+  check(set, number, keys, { from: 0, to: vettedGroups, start: 0, end: vetted, keyLimit });
+  check(set, number, keys, { from: vettedGroups, to: groups, start: vetted, end: positions, keyLimit });
   const closing = groups * GROUP_WORDS;
   if (set.groups[closing + GROUP_START_WORD] !== positions || set.groups[closing + GROUP_KEY_WORD] !== 0) {
     fail(`set ${number} has no closing pair`);
@@ -56,9 +56,47 @@ function checkPositions(snapshot: Snapshot, set: CandidateSet, number: number): 
   }
 }
 
+/**
+ * The same as `checkGroups` where positions are rows, which are sorted by key: every group begins where a run
+ * of rows of one key does, keys ascend, and there are as many groups as runs. Two plain loops take a third of
+ * the time.
+ */
+function checkRuns(
+  { groups }: CandidateSet,
+  number: number,
+  keys: Uint32Array | Uint16Array,
+  range: GroupRange,
+): void {
+  const { from, to, start: first, end, keyLimit } = range;
+  let before = first - 1;
+  let keyBefore = -1;
+  for (let group = from, at = from * GROUP_WORDS; group < to; group++, at += GROUP_WORDS) {
+    const start = groups[at + GROUP_START_WORD]!;
+    const key = groups[at + GROUP_KEY_WORD]!;
+    if (start <= before || start >= end || (group === from && start !== first)) {
+      fail(`set ${number}: group ${group} starts at ${start}`);
+    }
+    if (key >= keyLimit) fail(`set ${number}: group ${group} has key ${key}`);
+    if (key <= keyBefore) fail(`set ${number}: key ${key} has two groups, or stands behind ${keyBefore}`);
+    if (keys[start] !== key) fail(`set ${number}: row ${start} is not of group ${group}`);
+    if (start > first && keys[start - 1] === key) fail(`set ${number}: group ${group} starts late`);
+    before = start;
+    keyBefore = key;
+  }
+  let runs = end > first ? 1 : 0;
+  for (let row = first + 1; row < end; row++) {
+    // No branch: where a run ends cannot be foretold.
+    const difference = keys[row]! ^ keys[row - 1]!;
+    runs += (difference | -difference) >>> 31;
+  }
+  if (runs !== to - from) {
+    fail(`set ${number} has ${to - from} groups for ${runs} runs of rows`);
+  }
+}
+
 /** Groups follow each other, each of one key, no key twice, no row twice. */
 function checkGroups(
-  { groups, rows, identity }: CandidateSet,
+  { groups, rows }: CandidateSet,
   number: number,
   keys: Uint32Array | Uint16Array,
   range: GroupRange,
@@ -77,7 +115,7 @@ function checkGroups(
     const end = groups[at + GROUP_WORDS + GROUP_START_WORD]!;
     if (end <= position || end > range.end) fail(`set ${number}: group ${group} ends at ${end}`);
     for (let before = -1; position < end; position++) {
-      const row = identity ? position : rows[position]!;
+      const row = rows[position]!;
       if (row <= before) fail(`set ${number}: row ${row} comes twice or out of order`);
       if (keys[row] !== key) fail(`set ${number}: row ${row} is not of group ${group}`);
       before = row;

@@ -54,9 +54,8 @@ export class FieldReader {
     const range = this.#specialUse(this.ipv4 ? this.#mapped : this.wide, this.ipv4);
     if (range !== undefined) return `special-use:${range}`;
     if (this.port < 1 || this.port > PORT_MAX) return 'port-invalid';
-    if (!this.#readId(rows, at)) return 'id-invalid';
-    this.#readNetwork(rows, at);
-    return undefined;
+    if (!this.readId(rows, at)) return 'id-invalid';
+    return this.#readNetwork(rows, at) ? undefined : 'network-invalid';
   }
 
   #readAddress({ format, bytes, view, places }: FieldRows, at: number): boolean {
@@ -117,7 +116,8 @@ export class FieldReader {
       : this.#readText(bytes, view, from, to);
   }
 
-  #readId({ format, bytes, view, places }: FieldRows, at: number): boolean {
+  /** Reads the id alone; false when it is none. */
+  readId({ format, bytes, view, places }: FieldRows, at: number): boolean {
     const from = places[at + 2 * FIELD.id]!;
     const length = places[at + 2 * FIELD.id + 1]! - from;
     if (from === ABSENT) return false;
@@ -131,14 +131,16 @@ export class FieldReader {
     return length === ID_DIGITS && parseIdDigits(bytes, from, this.#parsedId);
   }
 
-  #readNetwork({ format, bytes, view, places }: FieldRows, at: number): void {
+  #readNetwork({ format, bytes, view, places }: FieldRows, at: number): boolean {
     const from = places[at + 2 * FIELD.network]!;
     const to = places[at + 2 * FIELD.network + 1]!;
     if (from !== ABSENT && to > from) {
+      if (format.network === 'key') return this.network.ofKey(bytes, from, to);
       if (format.network === 'text') this.network.ofName(bytes, view, from, to);
       else this.network.ofBytes(bytes, from, to);
     } else if (this.ipv4) this.network.ofIpv4(this.ipv4Word);
     else this.network.ofIpv6(this.wide);
+    return true;
   }
 }
 

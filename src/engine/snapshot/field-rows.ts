@@ -15,8 +15,13 @@ export const FIELD = {
   vetted: 4,
   /** UTF-8 name of the criterion that keeps the node out of selections; absent: eligible. */
   ineligible: 5,
+  /**
+   * When the node was last heard of, by the source's clock: microseconds since 2000-01-01 UTC, a big-endian
+   * signed integer of 8 bytes. Snapshots do not hold it; the loader tells by it when a node leaves by itself.
+   */
+  lastContact: 6,
   /** UTF-8 texts; absent where the source has none. */
-  attributes: 6,
+  attributes: 7,
 } as const;
 
 /** How the bytes of fields are to be read, for all rows of a read alike. */
@@ -25,8 +30,11 @@ export interface FieldFormat {
   readonly id: 'bytes' | 'digits';
   /** Text of an address; its 4 or 16 bytes; or `host:port`, an IPv6 host in brackets. */
   readonly address: 'text' | 'bytes' | 'host-port';
-  /** The name of a network, which may be an address with or without prefix length; or address bytes. */
-  readonly network: 'text' | 'bytes';
+  /**
+   * The name of a network, which may be an address with or without prefix length; address bytes; or its key,
+   * sixteen bytes (native-layout/network-key.ts).
+   */
+  readonly network: 'text' | 'bytes' | 'key';
 }
 
 export interface FieldRows {

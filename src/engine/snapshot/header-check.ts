@@ -19,20 +19,23 @@ import type { Snapshot } from './snapshot.ts';
 const NAMED_WORDS: ReadonlySet<number> = new Set([
   ...Object.values(HEADER_WORD),
   ...Array.from({ length: DIGEST_WORDS }, (_, i) => HEADER_WORD.DIGEST + i),
+  ...Array.from({ length: DIGEST_WORDS }, (_, i) => HEADER_WORD.CONTENT_DIGEST + i),
   HEADER_WORD.READ_AT_MONOTONIC + 1,
   HEADER_WORD.READ_AT_UNIX + 1,
 ]);
 const NAMED_SET_WORDS: ReadonlySet<number> = new Set(Object.values(SET_WORD));
 
 /** Throws SNAPSHOT_CORRUPT. */
-export function checkHeader({ views, rowCount, networkCount, indexEntries, sets }: Snapshot): void {
+export function checkHeader(snapshot: Snapshot): void {
+  const { views, rowCount, networkCount, networksUsed, indexEntries, sets } = snapshot;
   const { header, headerFloats, attributeCodes } = views;
   const word = (name: keyof typeof HEADER_WORD) => header[HEADER_WORD[name]]!;
-  // Network numbers index sets of as many bits as the slot has rows.
-  if (networkCount > rowCount) fail(`${networkCount} networks of ${rowCount} rows`);
+  if (networksUsed > networkCount) fail(`${networksUsed} networks of ${networkCount} numbers`);
   // A mask is made of it: any other number leads out of the index.
   if (indexEntries !== indexEntriesFor(rowCount)) fail(`${indexEntries} index entries for ${rowCount} rows`);
-  if (word('WIDE_ADDRESSES') > rowCount) fail(`${word('WIDE_ADDRESSES')} wide addresses of ${rowCount} rows`);
+  // More than rows, where rows have gone; but no more than there is room for.
+  const { wideAddresses } = views.layout.extents;
+  if (word('WIDE_ADDRESSES') > wideAddresses) fail(`${word('WIDE_ADDRESSES')} wide addresses`);
   if (word('SETS') !== sets.length) fail(`${word('SETS')} candidate sets, ${sets.length} are planned`);
   if (word('ATTRIBUTES') !== attributeCodes.length) {
     fail(`${word('ATTRIBUTES')} attributes, ${attributeCodes.length} are planned`);

@@ -5,6 +5,7 @@
  * the order in which they are met, so those of a run of buckets follow each other, and so do its rows in a
  * pool.
  */
+import { NETWORK_KEY_WORDS } from '../../../native-layout/network-key.ts';
 import { POOL_INELIGIBLE, POOL_NEW, POOL_VETTED } from '../../../native-layout/node-record.ts';
 import {
   ADDRESS_BYTES,
@@ -13,6 +14,7 @@ import {
   ROW_WORDS,
 } from '../../../native-layout/snapshot-row.ts';
 import type { SnapshotViews } from '../../../native-layout/snapshot-views.ts';
+import type { NetworkKeys } from '../address/network-keys.ts';
 import { RowWriter, writeWideAddress } from '../address/row-writer.ts';
 import type { BuildMemory } from './build-memory.ts';
 import { hashRows } from './id-index.ts';
@@ -32,7 +34,9 @@ export interface ArrangedRows {
   readonly count: number;
   readonly vettedCount: number;
   readonly newCount: number;
+  /** What network numbers are below, and how many of them have rows. */
   readonly networkCount: number;
+  readonly networksUsed: number;
   readonly wideCount: number;
   readonly networks: Uint32Array;
   readonly idHashes: Uint32Array;
@@ -47,15 +51,24 @@ const RUN_ROWS = 2048;
 /** Entries that the table of networks has for each of those rows, at least. */
 const TABLE_RATIO = 2;
 
-/** `poolCounts`: rows of each pool. `keys`: of the id index's hash. What is returned stands in `memory`. */
+/** What is known of staged rows beside their records. */
+export interface StagedSummary {
+  /** Rows of each pool. */
+  readonly poolCounts: Uint32Array;
+  /** Knows the sixteen bytes of each network that a row names. */
+  readonly networkKeys: NetworkKeys;
+  /** Keys of the id index's hash. */
+  readonly hashKeys: Int32Array;
+}
+
+/** What is returned stands in `memory`. */
 export function arrangeRows(
   staged: StagedRows,
   views: SnapshotViews,
   memory: BuildMemory,
-  poolCounts: Uint32Array,
-  keys: Int32Array,
+  summary: StagedSummary,
 ): ArrangedRows {
-  const arranger = new RowArranger(staged, views, memory, poolCounts, keys);
+  const arranger = new RowArranger(staged, views, memory, summary);
   for (let bucket = 0; bucket < BUCKETS; bucket++) arranger.take(bucket);
   arranger.arrange();
   return arranger.rows();
@@ -69,7 +82,7 @@ class RowArranger {
   readonly #memory: BuildMemory;
   /** Where the next row of each pool goes. */
   readonly #poolEnds = new Uint32Array(POOLS);
-  /** Keys of the id index's hash. */
+  readonly #networkKeys: NetworkKeys;
   readonly #hashKeys: Int32Array;
   #networkCount = 0;
   #wideCount = 0;
@@ -89,8 +102,7 @@ class RowArranger {
     staged: StagedRows,
     views: SnapshotViews,
     memory: BuildMemory,
-    poolCounts: Uint32Array,
-    keys: Int32Array,
+    { poolCounts, networkKeys, hashKeys }: StagedSummary,
   ) {
     const rowsMax = RUN_ROWS + staged.bucketMax();
     this.#staged = staged;
@@ -98,7 +110,8 @@ class RowArranger {
     this.#poolCounts = poolCounts;
     this.#writer = new RowWriter(views);
     this.#memory = memory;
-    this.#hashKeys = keys;
+    this.#networkKeys = networkKeys;
+    this.#hashKeys = hashKeys;
     this.#poolEnds[POOL_NEW] = poolCounts[POOL_VETTED]!;
     this.#poolEnds[POOL_INELIGIBLE] = poolCounts[POOL_VETTED]! + poolCounts[POOL_NEW]!;
     this.#records = new Uint32Array(rowsMax);
@@ -115,6 +128,7 @@ class RowArranger {
       vettedCount: this.#poolCounts[POOL_VETTED]!,
       newCount: this.#poolCounts[POOL_NEW]!,
       networkCount: this.#networkCount,
+      networksUsed: this.#networkCount,
       wideCount: this.#wideCount,
       networks: this.#memory.networks,
       idHashes: this.#memory.idHashes,
@@ -136,6 +150,7 @@ class RowArranger {
     const starts = this.#poolEnds.slice();
     this.#place(groups);
     this.#write(count);
+    this.#writeKeys(groups);
     this.#hash(starts);
     this.#networkCount += groups;
   }
@@ -227,6 +242,15 @@ class RowArranger {
       for (let attribute = 0; attribute < attributeCodes.length; attribute++) {
         attributeCodes[attribute]![row] = codes[2 * (at + STAGED.ATTRIBUTES) + attribute]!;
       }
+    }
+  }
+
+  /** Says which networks the groups are. */
+  #writeKeys(groups: number): void {
+    const { networkKeyWords } = this.#views;
+    for (let group = 0; group < groups; group++) {
+      const at = NETWORK_KEY_WORDS * (this.#networkCount + group);
+      this.#networkKeys.writeKey(this.#keys[group]!, this.#named[group] !== 0, networkKeyWords, at);
     }
   }
 

@@ -56,6 +56,10 @@ export class RowCheck {
   readonly #notes: RowNotes;
   readonly #snapshot: Snapshot;
   readonly #wideCount: number;
+  /** 1 for each network that a row is in. */
+  readonly #networksSeen: Uint8Array;
+  /** Of the row before. */
+  #network = 0;
   readonly #view: DataView;
   readonly #address = new Int32Array(1);
   /** The two words of the last port that was good: most nodes have the same. */
@@ -68,6 +72,7 @@ export class RowCheck {
     const { buffer, layout } = snapshot.views;
     this.#view = new DataView(buffer, layout.row.byteOffset, layout.row.byteLength);
     this.#wideCount = snapshot.views.header[HEADER_WORD.WIDE_ADDRESSES]!;
+    this.#networksSeen = new Uint8Array(snapshot.networkCount);
   }
 
   /** Checks the rows from `from` to `to`. */
@@ -75,17 +80,48 @@ export class RowCheck {
     const { indexKeys, networkCount, views } = this.#snapshot;
     const { rowWords } = views;
     const { idHashes, networks } = this.#notes;
+    const { vettedCount, newCount } = this.#snapshot;
+    const networksSeen = this.#networksSeen;
+    let before = this.#network;
     hashRows(rowWords, from, to, indexKeys, idHashes);
     for (let row = from, word = from * ROW_WORDS; row < to; row++, word += ROW_WORDS) {
       const network = rowWords[word + ROW_NETWORK_WORD]!;
       networks[row] = network;
       if (network >= networkCount) fail(`row ${row} is in network ${network}`);
-      const low = rowWords[word + PORT_TEXT_WORD]!;
-      const high = rowWords[word + ROW_PORT_WORD]!;
-      const samePort = low === this.#portLow && high === this.#portHigh;
-      if (!samePort && !this.#isPort(word)) fail(`row ${row} has a bad port`);
-      if (!this.#isAddress(word)) fail(`the address text of row ${row} is not that of its bytes`);
+      networksSeen[network] = 1;
+      if (network < before && row !== vettedCount && row !== vettedCount + newCount) {
+        fail(`row ${row} stands behind network ${before}`);
+      }
+      before = network;
+      this.#checkCells(row, word);
     }
+    this.#network = before;
+  }
+
+  /** Checks a row by itself, whatever stands around it. */
+  checkAlone(row: number): void {
+    const { networkCount, views } = this.#snapshot;
+    const word = row * ROW_WORDS;
+    const network = views.rowWords[word + ROW_NETWORK_WORD]!;
+    if (network >= networkCount) fail(`row ${row} is in network ${network}`);
+    this.#checkCells(row, word);
+  }
+
+  #checkCells(row: number, word: number): void {
+    const { rowWords } = this.#snapshot.views;
+    const low = rowWords[word + PORT_TEXT_WORD]!;
+    const high = rowWords[word + ROW_PORT_WORD]!;
+    const samePort = low === this.#portLow && high === this.#portHigh;
+    if (!samePort && !this.#isPort(word)) fail(`row ${row} has a bad port`);
+    if (!this.#isAddress(word)) fail(`the address text of row ${row} is not that of its bytes`);
+  }
+
+  /** Checks, when all rows have been read, how many networks they are in. */
+  finish(): void {
+    let used = 0;
+    for (let i = 0; i < this.#networksSeen.length; i++) used += this.#networksSeen[i]!;
+    const counted = this.#snapshot.networksUsed;
+    if (used !== counted) fail(`rows are in ${used} networks; the header counts ${counted}`);
   }
 
   /** The text of the row is its address in dotted decimal, with zeros after it, or that of a wide address. */

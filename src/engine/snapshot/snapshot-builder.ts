@@ -4,33 +4,25 @@
  * memory and written to the slot in their final order, so the slot is touched once. Runs on the loader
  * thread; nobody else may look at the slot meanwhile (I3, I4).
  */
-import { POOL_INELIGIBLE, POOL_NEW, POOL_VETTED } from '../../../native-layout/node-record.ts';
-import { ATTRIBUTE_VALUES_MAX, indexEntriesFor } from '../../../native-layout/snapshot-header.ts';
+import { indexEntriesFor } from '../../../native-layout/snapshot-header.ts';
 import type { SnapshotViews } from '../../../native-layout/snapshot-views.ts';
 import type { PrefixBits } from '../address/network-keys.ts';
 import { assert } from '../assert.ts';
-import { ByteDictionary, FULL } from '../byte-dictionary.ts';
 import { CacheError } from '../errors.ts';
 import type { PlacementPlan } from '../placement/placement-plan.ts';
+import { AttributeCodes } from './attribute-codes.ts';
 import { BuildMemory } from './build-memory.ts';
 import { FieldReader } from './field-reader.ts';
-import { ABSENT, FIELD, type FieldRows } from './field-rows.ts';
+import { FIELD, type FieldRows } from './field-rows.ts';
 import { fillIndex, indexKeys } from './id-index.ts';
 import type { NodeRow } from './node-row.ts';
 import { NodeRowFields } from './node-row-fields.ts';
 import { PlainRows } from './plain-rows.ts';
 import { type ArrangedRows, arrangeRows } from './row-arrangement.ts';
+import { RowPools } from './row-pools.ts';
 import { finishSnapshot, type SnapshotStamp } from './snapshot-finish.ts';
 import { withoutDuplicates } from './staged-duplicates.ts';
-import {
-  CRITERION_SHIFT,
-  NAMED_FLAG,
-  POOL_MASK,
-  POOL_SHIFT,
-  STAGED,
-  type StagedRows,
-  WIDE_FLAG,
-} from './staged-rows.ts';
+import { NAMED_FLAG, STAGED, type StagedRows, WIDE_FLAG } from './staged-rows.ts';
 
 export interface BuildOptions {
   readonly plan: PlacementPlan;
@@ -46,32 +38,19 @@ export interface BuildCounts {
   readonly ineligible: Readonly<Record<string, number>>;
 }
 
-/** Criteria that are counted by name: a replaced query may yield any text. The rest is counted together. */
-const CRITERIA_MAX = 64;
-const CRITERION_OTHER = CRITERIA_MAX + 1;
-const OTHER_CRITERIA = 'other';
-/** The filter that lets all rows pass. */
-const NO_FILTER = 1;
-
 export class SnapshotBuilder {
   readonly views: SnapshotViews;
   readonly #plan: PlacementPlan;
   readonly #seed: number;
+  readonly #prefixBits: PrefixBits;
   readonly #keys: Int32Array;
   readonly #plain: PlainRows;
   readonly #reader: FieldReader;
   readonly #objects: NodeRowFields;
-  readonly #dictionaries: readonly ByteDictionary[];
-  /** Text of each code of each attribute; none for code 0. Only what filters are asked about is filled. */
-  readonly #values: (string | undefined)[][];
-  readonly #rowValues: (string | undefined)[] = [];
+  readonly #attributes: AttributeCodes;
+  readonly #pools: RowPools;
   readonly #refused = new Map<string, number>();
-  readonly #criteria: ByteDictionary;
-  /** Rows of each criterion, and of each pool. */
-  readonly #criterionCounts = new Uint32Array(CRITERION_OTHER + 1);
-  readonly #poolCounts = new Uint32Array(POOL_MASK + 1);
   readonly #memory: BuildMemory;
-  readonly #filtered: boolean;
   #staged: StagedRows;
   #arrived = 0;
 
@@ -81,14 +60,13 @@ export class SnapshotBuilder {
     this.views = views;
     this.#plan = plan;
     this.#seed = indexSeed;
+    this.#prefixBits = options.prefixBits;
     this.#keys = indexKeys(indexSeed);
     this.#plain = new PlainRows(options.prefixBits.ipv4);
     this.#reader = new FieldReader(options.prefixBits, options.allowRanges, indexSeed);
     this.#objects = new NodeRowFields(plan.attributes.length);
-    this.#dictionaries = plan.attributes.map(() => new ByteDictionary(indexSeed, ATTRIBUTE_VALUES_MAX));
-    this.#values = plan.attributes.map(() => [undefined]);
-    this.#criteria = new ByteDictionary(indexSeed, CRITERIA_MAX);
-    this.#filtered = plan.filters.length > 1;
+    this.#attributes = new AttributeCodes(plan, indexSeed);
+    this.#pools = new RowPools(indexSeed);
     this.#memory = memory;
     this.#staged = memory.staged;
     this.#staged.clear();
@@ -106,15 +84,7 @@ export class SnapshotBuilder {
   }
 
   counts(): BuildCounts {
-    const ineligible: Record<string, number> = {};
-    const add = (name: string, count: number) => {
-      if (count > 0) ineligible[name] = (ineligible[name] ?? 0) + count;
-    };
-    this.#criteria.texts().forEach((name, i) => {
-      add(name, this.#criterionCounts[i + 1]!);
-    });
-    add(OTHER_CRITERIA, this.#criterionCounts[CRITERION_OTHER]!);
-    return { refused: Object.fromEntries(this.#refused), ineligible };
+    return { refused: Object.fromEntries(this.#refused), ineligible: this.#pools.ineligible() };
   }
 
   append(row: NodeRow): void {
@@ -130,7 +100,7 @@ export class SnapshotBuilder {
     const plain = this.#plain;
     const { view, places, count } = rows;
     const width = 2 * (FIELD.attributes + rows.attributes);
-    assert(rows.attributes === this.#dictionaries.length, 'a row has the attributes that placements use');
+    assert(rows.attributes === this.#attributes.attributes, 'a row has the attributes that placements use');
     plain.find(rows);
     for (let row = 0, at = 0; row < count; row++, at += width) {
       const port = plain.ports[row]!;
@@ -141,7 +111,7 @@ export class SnapshotBuilder {
         const { words } = this.#staged;
         words[record + STAGED.ADDRESS] = plain.addresses[row]!;
         words[record + STAGED.FLAGS] = port | this.#judge(rows, at);
-        if (this.#dictionaries.length > 0) this.#stageCodes(rows, at, record);
+        if (rows.attributes > 0) this.#stageCodes(rows, at, record);
       }
     }
   }
@@ -160,7 +130,7 @@ export class SnapshotBuilder {
     words[record + STAGED.ADDRESS] = ipv4 ? reader.ipv4Word : this.#staged.appendWide(reader.wide);
     const marks = (ipv4 ? 0 : WIDE_FLAG) | (network.named ? NAMED_FLAG : 0);
     words[record + STAGED.FLAGS] = port | marks | this.#judge(rows, at);
-    if (this.#dictionaries.length > 0) this.#stageCodes(rows, at, record);
+    if (rows.attributes > 0) this.#stageCodes(rows, at, record);
   }
 
   /**
@@ -179,12 +149,17 @@ export class SnapshotBuilder {
       ...rows,
       indexEntries: indexEntriesFor(rows.count),
       indexSeed: this.#seed,
-      values: this.#dictionaries.map(dictionary => dictionary.texts()),
+      prefixBits: this.#prefixBits,
+      values: this.#attributes.texts(),
     });
   }
 
   #arrange(): ArrangedRows {
-    return arrangeRows(this.#staged, this.views, this.#memory, this.#poolCounts, this.#keys);
+    return arrangeRows(this.#staged, this.views, this.#memory, {
+      poolCounts: this.#pools.counts,
+      networkKeys: this.#reader.network,
+      hashKeys: this.#keys,
+    });
   }
 
   #fillIndex({ count, idHashes }: ArrangedRows): boolean {
@@ -216,60 +191,17 @@ export class SnapshotBuilder {
   }
 
   /** Pool and criterion of the row, as flags; counts them. */
-  #judge({ bytes, places }: FieldRows, at: number): number {
-    const reason = places[at + 2 * FIELD.ineligible]!;
-    if (reason === ABSENT) {
-      // Absent is not vetted: what is not known never leads into the pool that is trusted.
-      const vetted = bytes[places[at + 2 * FIELD.vetted]!] ?? 0;
-      const pool = vetted === 0 ? POOL_NEW : POOL_VETTED;
-      this.#poolCounts[pool]!++;
-      return pool << POOL_SHIFT;
-    }
-    const code = this.#criteria.codeOf(bytes, reason, places[at + 2 * FIELD.ineligible + 1]!);
-    const criterion = code === FULL ? CRITERION_OTHER : code;
-    this.#poolCounts[POOL_INELIGIBLE]!++;
-    this.#criterionCounts[criterion]!++;
-    return (POOL_INELIGIBLE << POOL_SHIFT) | (criterion << CRITERION_SHIFT);
+  #judge(rows: FieldRows, at: number): number {
+    const flags = this.#pools.judge(rows, at);
+    this.#pools.count(flags);
+    return flags;
   }
 
-  #stageCodes({ bytes, places }: FieldRows, at: number, record: number): void {
+  #stageCodes(rows: FieldRows, at: number, record: number): void {
     const { codes, words } = this.#staged;
     const first = 2 * (record + STAGED.ATTRIBUTES);
-    for (let i = 0; i < this.#dictionaries.length; i++) {
-      const place = at + 2 * (FIELD.attributes + i);
-      const from = places[place]!;
-      codes[first + i] = from === ABSENT ? 0 : this.#code(i, bytes, from, places[place + 1]!);
-    }
-    words[record + STAGED.PASSES] = this.#filtered ? this.#passingFilters(first) : NO_FILTER;
-  }
-
-  #code(attribute: number, bytes: Uint8Array, from: number, to: number): number {
-    const dictionary = this.#dictionaries[attribute]!;
-    const code = dictionary.codeOf(bytes, from, to);
-    if (code !== FULL) return code;
-    const name = this.#plan.attributes[attribute];
-    throw new CacheError(
-      'CAPACITY_EXCEEDED',
-      `attribute "${name}" has more than ${ATTRIBUTE_VALUES_MAX} values`,
-    );
-  }
-
-  /** Bit f set where filter f lets the row pass whose codes begin at `first`. */
-  #passingFilters(first: number): number {
-    const { codes } = this.#staged;
-    const values = this.#rowValues;
-    for (let i = 0; i < this.#dictionaries.length; i++) values[i] = this.#value(i, codes[first + i]!);
-    const { filters } = this.#plan;
-    let bits = NO_FILTER;
-    for (let i = 1; i < filters.length; i++) if (filters[i]!(values)) bits |= 1 << i;
-    return bits;
-  }
-
-  #value(attribute: number, code: number): string | undefined {
-    const known = this.#values[attribute]!;
-    // Codes come up one after the other.
-    if (code === known.length) known.push(this.#dictionaries[attribute]!.text(code));
-    return known[code];
+    this.#attributes.write(rows, at, codes, first);
+    words[record + STAGED.PASSES] = this.#attributes.passes(codes, first);
   }
 
   /** Throws CAPACITY_EXCEEDED when more rows are staged than the slot takes, duplicates not counted. */
@@ -287,9 +219,7 @@ export class SnapshotBuilder {
 
   #dropDuplicates(): void {
     this.#staged = withoutDuplicates(this.#staged, this.#keys, flags => {
-      const pool = (flags >>> POOL_SHIFT) & POOL_MASK;
-      this.#poolCounts[pool]!--;
-      if (pool === POOL_INELIGIBLE) this.#criterionCounts[flags >>> CRITERION_SHIFT]!--;
+      this.#pools.uncount(flags);
       this.#refuse('id-duplicate');
     });
   }

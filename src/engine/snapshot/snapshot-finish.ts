@@ -4,7 +4,6 @@
  * stand together.
  */
 import {
-  DESCRIPTION_BYTES_MAX,
   HEADER_WORD,
   LAYOUT_VERSION,
   SET_WORD,
@@ -18,10 +17,12 @@ import {
   GROUP_WORDS,
 } from '../../../native-layout/snapshot-layout.ts';
 import type { SetViews, SnapshotViews } from '../../../native-layout/snapshot-views.ts';
-import { CacheError } from '../errors.ts';
+import type { PrefixBits } from '../address/network-keys.ts';
+import { clearLive } from '../live-column.ts';
 import type { PlacementPlan, PlannedSet } from '../placement/placement-plan.ts';
 import type { ArrangedRows } from './row-arrangement.ts';
 import { contentLayout } from './snapshot.ts';
+import { describeSnapshot, writeDescription } from './snapshot-description.ts';
 
 /** What the loader knows of a load beside its rows. */
 export interface SnapshotStamp {
@@ -30,9 +31,10 @@ export interface SnapshotStamp {
   readonly readAtUnix: number;
 }
 
-export interface FinishedRows extends ArrangedRows {
+export interface FinishedRows extends Omit<ArrangedRows, 'idHashes'> {
   readonly indexEntries: number;
   readonly indexSeed: number;
+  readonly prefixBits: PrefixBits;
   /** Values of each attribute, in the order of their codes. */
   readonly values: readonly (readonly string[])[];
 }
@@ -52,6 +54,7 @@ export function finishSnapshot(
   header[HEADER_WORD.VETTED] = rows.vettedCount;
   header[HEADER_WORD.NEW] = rows.newCount;
   header[HEADER_WORD.NETWORKS] = rows.networkCount;
+  header[HEADER_WORD.NETWORKS_USED] = rows.networksUsed;
   header[HEADER_WORD.INDEX_ENTRIES] = rows.indexEntries;
   header[HEADER_WORD.INDEX_SEED] = rows.indexSeed;
   header[HEADER_WORD.WIDE_ADDRESSES] = rows.wideCount;
@@ -59,13 +62,15 @@ export function finishSnapshot(
   header[HEADER_WORD.SETS] = plan.sets.length;
   views.headerFloats[HEADER_WORD.READ_AT_MONOTONIC / 2] = stamp.readAtMonotonic;
   views.headerFloats[HEADER_WORD.READ_AT_UNIX / 2] = stamp.readAtUnix;
-  header[HEADER_WORD.DESCRIPTION_BYTES] = writeDescription(views, plan, rows.values);
+  const description = describeSnapshot(plan, rows.prefixBits, rows.values);
+  header[HEADER_WORD.DESCRIPTION_BYTES] = writeDescription(views, description);
   for (let set = 0; set < plan.sets.length; set++) fillSet(views, set, plan.sets[set]!, rows);
   clearPadding(views);
+  clearLive(views);
 }
 
 /** Fills one candidate set: its positions by pool, their groups, its directory entry. */
-function fillSet(views: SnapshotViews, number: number, planned: PlannedSet, rows: ArrangedRows): void {
+function fillSet(views: SnapshotViews, number: number, planned: PlannedSet, rows: FinishedRows): void {
   const set = views.sets[number]!;
   const { vettedCount, newCount } = rows;
   const { attribute } = planned;
@@ -105,12 +110,22 @@ interface FillPoint {
 
 /** Appends the rows up to `end`, one after the other, to an identity set. */
 function groupRows(set: SetViews, from: FillPoint, keys: Uint32Array | Uint16Array, end: number): FillPoint {
-  let { position, group } = from;
-  for (let first = true; position < end; position++, first = false) {
+  const { groups } = set;
+  const { position: start, group: firstGroup } = from;
+  if (start >= end) return from;
+  // No branch depends on where a group ends, which cannot be foretold: the start of the next one is written
+  // at every row, and stands when the next row is of another group.
+  let before = keys[start]!;
+  let at = firstGroup * GROUP_WORDS;
+  groups[at + GROUP_START_WORD] = start;
+  for (let position = start; position < end; position++) {
     const key = keys[position]!;
-    if (first || key !== keys[position - 1]) writeGroup(set, group++, position, key);
+    at += GROUP_WORDS * isOther(key, before);
+    groups[at + GROUP_KEY_WORD] = key;
+    groups[at + GROUP_WORDS + GROUP_START_WORD] = position + 1;
+    before = key;
   }
-  return { position, group };
+  return { position: end, group: at / GROUP_WORDS + 1 };
 }
 
 /** Appends one pool's candidates, which stand in runs of equal keys, to the set. */
@@ -132,6 +147,12 @@ function listRows(
   return { position, group };
 }
 
+/** 1 when the two are different, 0 when they are the same: without a branch, which a comparison becomes. */
+function isOther(a: number, b: number): number {
+  const difference = a ^ b;
+  return (difference | -difference) >>> 31;
+}
+
 function writeGroup({ groups }: SetViews, group: number, start: number, key: number): void {
   groups[group * GROUP_WORDS + GROUP_START_WORD] = start;
   groups[group * GROUP_WORDS + GROUP_KEY_WORD] = key;
@@ -146,31 +167,6 @@ function sortedByKey(rows: Uint32Array, keys: Uint32Array | Uint16Array): Uint32
   const sorted = new Uint32Array(rows.length);
   for (let i = 0; i < rows.length; i++) sorted[starts[keys[rows[i]!]!]!++] = rows[i]!;
   return sorted;
-}
-
-/** What the numbers in the columns stand for, as JSON: attribute names and values, and the candidate sets. */
-function writeDescription(
-  views: SnapshotViews,
-  plan: PlacementPlan,
-  values: readonly (readonly string[])[],
-): number {
-  const text = JSON.stringify({
-    attributes: plan.attributes.map((name, i) => ({ name, values: values[i] })),
-    placements: [...plan.placements.keys()],
-    sets: plan.sets.map(set => ({
-      filter: set.filter,
-      grouping: set.attribute === undefined ? 'network' : plan.attributes[set.attribute],
-    })),
-  });
-  const bytes = new TextEncoder().encode(text);
-  if (bytes.length > DESCRIPTION_BYTES_MAX) {
-    throw new CacheError(
-      'CAPACITY_EXCEEDED',
-      `the attribute values take ${bytes.length} bytes; the limit is ${DESCRIPTION_BYTES_MAX}`,
-    );
-  }
-  views.description.set(bytes);
-  return bytes.length;
 }
 
 /** Zeroes the bytes between each column's end and the next boundary: they are part of the digest. */

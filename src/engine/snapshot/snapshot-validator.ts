@@ -1,18 +1,21 @@
 /**
  * Checks the bytes of a built snapshot before anyone can see it (I5): an independent reading of what the
- * builder wrote. Then gives the snapshot its digest, which is taken of the same bytes in the same reading:
- * what a digest stands for has been checked. Throws SNAPSHOT_CORRUPT naming the first thing that is wrong.
- * Every check is linear in the rows.
+ * builder wrote. Then gives the snapshot its two digests, of its bytes and of its content, which are taken
+ * of the same bytes in the same reading: what a digest stands for has been checked. Throws SNAPSHOT_CORRUPT
+ * naming the first thing that is wrong. Every check is linear in the rows.
  */
-import { DIGEST_WORDS, HEADER_WORD } from '../../../native-layout/snapshot-header.ts';
+import { HEADER_WORD } from '../../../native-layout/snapshot-header.ts';
 import type { SnapshotViews } from '../../../native-layout/snapshot-views.ts';
 import { CacheError } from '../errors.ts';
 import type { BuildMemory } from './build-memory.ts';
 import { checkCandidateSet } from './candidate-set-check.ts';
+import { ContentDigest, ValueHashes } from './content-digest.ts';
+import { Digest } from './digest.ts';
 import { checkHeader } from './header-check.ts';
 import { sameRowId } from './id-index.ts';
 import { RowCheck } from './row-check.ts';
-import { computeDigest, Snapshot } from './snapshot.ts';
+import { digestHeader, digestOtherColumns, digestRows, Snapshot } from './snapshot.ts';
+import { readDescription, type SnapshotDescription } from './snapshot-description.ts';
 
 /** What a validation notes of every row and entry, so as not to go through the rows again. */
 type ValidationMemory = Pick<BuildMemory, 'idHashes' | 'networks' | 'entryHashes'>;
@@ -21,15 +24,28 @@ export function validateSnapshot(views: SnapshotViews, memory = memoryFor(views)
   const snapshot = new Snapshot(views);
   snapshot.takeCounts();
   checkHeader(snapshot);
+  const description = readDescription(views);
+  checkAttributeCount(description, views);
   const rows = new RowCheck(snapshot, memory);
-  const digest = new Uint32Array(DIGEST_WORDS);
-  computeDigest(views, digest, (from, to) => rows.check(from, to));
+  const content = new ContentDigest(
+    views,
+    description.attributes.map(({ values }) => ValueHashes.of(values)),
+  );
+  const digest = new Digest();
+  digestRows(views, digest, (from, to) => {
+    rows.check(from, to);
+    content.add(from, to);
+  });
+  rows.finish();
   checkIndex(snapshot, memory);
-  checkAttributes(snapshot);
+  checkAttributes(snapshot, description);
   for (const [number, set] of snapshot.sets.entries()) {
     checkCandidateSet(snapshot, set, number, memory.networks);
   }
-  views.header.set(digest, HEADER_WORD.DIGEST);
+  content.write(views.header, HEADER_WORD.CONTENT_DIGEST);
+  digestOtherColumns(views, digest);
+  digestHeader(views, digest);
+  digest.write(views.header, HEADER_WORD.DIGEST);
   return snapshot;
 }
 
@@ -105,31 +121,21 @@ function checkApart({ rowWords }: SnapshotViews, row: number, before: number): v
   if (sameRowId(rowWords, row, before)) corrupt(`row ${row} is found at row ${before}`);
 }
 
+function checkAttributeCount({ attributes }: SnapshotDescription, { attributeCodes }: SnapshotViews): void {
+  if (attributes.length === attributeCodes.length) return;
+  corrupt(`the description has ${attributes.length} attributes, the header ${attributeCodes.length}`);
+}
+
 /** Every attribute code has a value in the description. */
-function checkAttributes({ views, rowCount }: Snapshot): void {
-  const description = descriptionOf(views);
+function checkAttributes({ views, rowCount }: Snapshot, { attributes }: SnapshotDescription): void {
   for (const [number, codes] of views.attributeCodes.entries()) {
-    const values = description.attributes?.[number]?.values?.length ?? 0;
+    const values = attributes[number]!.values.length;
     for (let row = 0; row < rowCount; row++) {
       if (codes[row]! > values) {
         corrupt(`row ${row} has value ${codes[row]} of attribute ${number}, of ${values}`);
       }
     }
   }
-}
-
-/** What the description says; see `snapshot-finish.ts`. */
-function descriptionOf(views: SnapshotViews): SnapshotDescription {
-  const bytes = views.description.slice(0, views.header[HEADER_WORD.DESCRIPTION_BYTES]!);
-  try {
-    return JSON.parse(new TextDecoder().decode(bytes)) as SnapshotDescription;
-  } catch (cause) {
-    throw new CacheError('SNAPSHOT_CORRUPT', 'the description is no JSON', { cause });
-  }
-}
-
-interface SnapshotDescription {
-  readonly attributes?: readonly { readonly values?: readonly string[] }[];
 }
 
 function corrupt(problem: string): never {

@@ -1,7 +1,7 @@
 /**
  * What a selection will cost on the thread that computes it, before it is computed: decides who computes it.
  */
-import { DEFAULT_COUNT } from '../../engine/selection/selection-request.ts';
+import { DEFAULT_COUNT, idCount } from '../../engine/selection/selection-request.ts';
 import type { SelectionRequest } from '../../engine/selection/selection-types.ts';
 
 /**
@@ -14,6 +14,6 @@ const ID_MICROS = 0.15;
 
 export function costMicros(request: SelectionRequest): number {
   const { count = DEFAULT_COUNT, exclude, held } = request;
-  const ids = (exclude === undefined ? 0 : exclude.length) + (held === undefined ? 0 : held.length);
+  const ids = (exclude === undefined ? 0 : idCount(exclude)) + (held === undefined ? 0 : idCount(held));
   return BASE_MICROS + PICK_MICROS * count + ID_MICROS * ids;
 }

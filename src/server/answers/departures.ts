@@ -1,6 +1,7 @@
 /**
  * Memory that answers are sent from, and when it is free again: at once where the system has taken all bytes,
- * else when the last one has left or the connection is gone (I6). HTTP threads only.
+ * else when the last one has left or the connection is gone (I6). What the framework answers counts as well,
+ * from the request on. HTTP threads only.
  */
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -19,6 +20,9 @@ export interface Lent {
   giveBack(): void;
 }
 
+/** Of an answer that is not made yet. */
+const NOTHING_LENT: Lent = { heldBytes: 0, giveBack: () => {} };
+
 /** What is under way on one connection. */
 interface UnderWay {
   /** One that waits behind another hears nothing when its connection ends. */
@@ -32,7 +36,7 @@ export class Departures {
   #waitingBytes = 0;
   #count = 0;
 
-  /** Answers that the system has not taken yet, whatever memory they are in. */
+  /** Answers that the framework makes, and those that the system has not taken yet. */
   get count(): number {
     return this.#count;
   }
@@ -63,13 +67,33 @@ export class Departures {
       lent.giveBack();
       return;
     }
+    if (this.#underWay.get(raw.req.socket)?.answers.has(raw) !== true) this.track(raw);
+    this.#lend(raw, lent);
+  }
+
+  /** The answer `raw` counts on its connection from now until it has left; the framework makes it. */
+  track(raw: ServerResponse): void {
     const { socket } = raw.req;
     this.#count++;
-    this.#waitingBytes += lent.heldBytes;
-    this.#underWayOn(socket).answers.set(raw, lent);
+    this.#underWayOn(socket).answers.set(raw, NOTHING_LENT);
     // `close` comes after the last byte was taken, or when the connection is gone and nothing will be read
     // any more.
     raw.once('close', () => this.#release(socket, raw));
+  }
+
+  /** So many bytes are held by the tracked answer `raw`, of memory that the collector takes care of. */
+  hold(raw: ServerResponse, heldBytes: number): void {
+    this.#lend(raw, { heldBytes, giveBack: () => {} });
+  }
+
+  #lend(raw: ServerResponse, lent: Lent): void {
+    const answers = this.#underWay.get(raw.req.socket)?.answers;
+    // The connection is gone, and nothing will be read any more.
+    if (answers?.has(raw) !== true) lent.giveBack();
+    else {
+      this.#waitingBytes += lent.heldBytes;
+      answers.set(raw, lent);
+    }
   }
 
   #underWayOn(socket: Socket): UnderWay {

@@ -10,13 +10,31 @@ import type {
   EncodedFormat,
   EncodedSelection,
   SelectionRequest,
+  Shortage,
 } from '../../engine/selection/selection-types.ts';
 import type { AppContext } from '../app-context.ts';
 import type { RequestCount, Way } from '../counters.ts';
 import type { AnswerBuffer } from './answer-buffers.ts';
 import { HEAD_ROOM_BYTES, headFields } from './answer-sender.ts';
 import { costMicros } from './cost.ts';
-import type { KnownRequest } from './fast-lane.ts';
+import type { PreparedShape } from './prepared-answers.ts';
+
+/** A request that has been read and checked, and does not change any more. */
+export interface KnownRequest {
+  readonly format: EncodedFormat;
+  readonly request: SelectionRequest;
+  /** Counts how often it is asked for; made when it is asked for again. */
+  shape: PreparedShape | undefined;
+}
+
+/** Answers a request that has been read and checked; false when nothing was sent. */
+export type AnswerRead = (format: EncodedFormat, request: SelectionRequest, raw: ServerResponse) => boolean;
+
+/** An answer that has been computed here and is not whole, as bytes of its own. */
+export interface ShortAnswer {
+  readonly bytes: Uint8Array;
+  readonly shortage: Shortage;
+}
 
 /** An answer that has been computed here and not sent yet. */
 export interface InPlace extends EncodedSelection {
@@ -26,6 +44,8 @@ export interface InPlace extends EncodedSelection {
 export class SelectionAnswers {
   readonly #context: AppContext;
   readonly #answered: RequestCount;
+  /** Answers that the framework is to make a problem of: drawn anew, they might be whole. */
+  readonly #short = new WeakMap<ServerResponse, ShortAnswer>();
 
   /** `answered`: where good answers of the route are counted. */
   constructor(context: AppContext, answered: RequestCount) {
@@ -35,17 +55,21 @@ export class SelectionAnswers {
 
   /** Answers a request that is known; false when nothing was sent, and the framework is to do all of it. */
   answerKnown(known: KnownRequest, raw: ServerResponse): boolean {
-    const { overloaded, phase } = this.#context;
-    if (overloaded || phase === 'closing') return false;
+    if (!this.#mayAnswer(known.request, raw)) return false;
     if (this.#answerPrepared(known, raw)) return true;
     return this.#answerInPlace(known.format, known.request, raw);
   }
 
   /** Answers a request that has been read and checked, as `answerKnown`. */
   answerRead(format: EncodedFormat, request: SelectionRequest, raw: ServerResponse): boolean {
-    const { overloaded, phase } = this.#context;
-    if (overloaded || phase === 'closing' || !this.inPlaceSuits(request)) return false;
+    if (!this.inPlaceSuits(request) || !this.#mayAnswer(request, raw)) return false;
     return this.#answerInPlace(format, request, raw);
+  }
+
+  /** The framework says why when it may not. */
+  #mayAnswer({ count = DEFAULT_COUNT }: SelectionRequest, { req }: ServerResponse): boolean {
+    const { gate, phase } = this.#context;
+    return phase !== 'closing' && (gate === undefined || gate.allowsCount(req, count));
   }
 
   /** True when a request is to be computed on this thread. */
@@ -80,6 +104,11 @@ export class SelectionAnswers {
     departures.settle(raw, buffer);
   }
 
+  /** The answer to the request of `raw` that was drawn before the framework, if it was short. */
+  shortAnswer(raw: ServerResponse): ShortAnswer | undefined {
+    return this.#short.get(raw);
+  }
+
   /** What was computed here as bytes of their own. */
   copyOut({ buffer, bytes }: InPlace): Uint8Array {
     const copy = Uint8Array.prototype.slice.call(buffer.body, 0, bytes);
@@ -108,8 +137,9 @@ export class SelectionAnswers {
       // Met again by the framework, which makes a problem of it.
       return false;
     }
-    if (inPlace.shortage !== undefined && request.partial !== true) {
-      inPlace.buffer.giveBack();
+    const { shortage } = inPlace;
+    if (shortage !== undefined && request.partial !== true) {
+      this.#short.set(raw, { bytes: this.copyOut(inPlace), shortage });
       return false;
     }
     this.send(raw, format, inPlace);
@@ -118,8 +148,10 @@ export class SelectionAnswers {
 
   #answerPrepared(known: KnownRequest, raw: ServerResponse): boolean {
     const { departures, prepared, sender } = this.#context;
-    if (prepared === undefined || known.shape === undefined) return false;
-    known.shape = prepared.hit(known.shape);
+    if (prepared === undefined) return false;
+    const shape = known.shape ?? prepared.shapeOf(known.format, known.request);
+    if (shape === undefined) return false;
+    known.shape = prepared.hit(shape);
     const slot = prepared.take(known.shape);
     if (slot === undefined) return false;
     const { format, request } = known;

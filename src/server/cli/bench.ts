@@ -1,9 +1,10 @@
 /** `sortition bench`: how fast selections are on this machine, on the user's own nodes. */
 import type { Command } from 'commander';
 import { type BenchReport, runBench } from '../bench.ts';
+import { count, duration } from '../summary/numbers.ts';
 import { addConfigFlags, commandConfig, isServerKey } from './config-flags.ts';
 import { EXIT_USAGE, ExitError } from './exit.ts';
-import { count, duration, pairs, printJson, printLine, table } from './output.ts';
+import { pairs, printJson, printLine, table } from './output.ts';
 
 interface Flags {
   readonly count: string;

@@ -27,11 +27,25 @@ export function addConfigFlags(
   }
 }
 
+const SERVER_GROUPS = [
+  'host',
+  'port',
+  'admin',
+  'access',
+  'tls',
+  'httpThreads',
+  'serveFrom',
+  'prepared',
+  'inPlaceLimitMicros',
+  'workerPool',
+  'http',
+  'shutdown',
+  'log',
+];
+
 /** Keys that only a listening server uses. */
 export function isServerKey(name: ConfigKeyName): boolean {
-  const own =
-    /^(host|port|admin|httpThreads|serveFrom|prepared|inPlaceLimitMicros|workerPool|http|shutdown|log)\b/;
-  return own.test(name);
+  return SERVER_GROUPS.includes(name.split('.', 1)[0]!);
 }
 
 function keyOption(name: ConfigKeyName): Option {

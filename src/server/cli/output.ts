@@ -1,11 +1,13 @@
-/** What commands print: tables, counts, durations, and JSON for scripts. */
+/** What commands print: tables, and JSON for scripts. */
 
 export function printLine(line = ''): void {
   process.stdout.write(`${line}\n`);
 }
 
 export function printJson(value: unknown): void {
-  printLine(JSON.stringify(value, undefined, process.stdout.isTTY ? 2 : undefined));
+  const json = JSON.stringify(value, undefined, process.stdout.isTTY ? 2 : undefined);
+  // JSON escapes all that moves a terminal's cursor, but for these.
+  printLine(json.replace(/[\x7f-\x9f]/g, character => `\\u00${character.charCodeAt(0).toString(16)}`));
 }
 
 /** Columns as wide as their widest cell; numbers to the right. */
@@ -29,20 +31,9 @@ export function pairs(entries: readonly (readonly [name: string, value: string])
   return entries.map(([name, value]) => `${name.padEnd(width)}  ${value}`);
 }
 
-export function count(value: number): string {
-  return value.toLocaleString('en-US');
-}
-
-/** `350 ms`, `12.3 s`, `4 min 5 s`. */
-export function duration(ms: number): string {
-  if (ms < 1_000) return `${Math.round(ms)} ms`;
-  if (ms < 60_000) return `${(ms / 1_000).toFixed(1)} s`;
-  const seconds = Math.round(ms / 1_000);
-  return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
-}
-
-/** `a 3, b 1`, or `none`. */
-export function tally(counts: Readonly<Record<string, number>>): string {
-  const entries = Object.entries(counts).filter(([, value]) => value > 0);
-  return entries.length === 0 ? 'none' : entries.map(([name, value]) => `${name} ${count(value)}`).join(', ');
+/** What others have written may hold what moves a terminal's cursor, or hides text: that is spelled. */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, character => {
+    return `\\u{${character.codePointAt(0)!.toString(16)}}`;
+  });
 }

@@ -5,13 +5,15 @@ import { openCache } from '../../workers/cache.ts';
 import type { Config } from '../config.ts';
 import { numberOfText } from '../number-text.ts';
 import type { ProblemDocument } from '../routes/problem.ts';
+import { duration } from '../summary/numbers.ts';
 import { addConfigFlags, commandConfig, hasSource, isServerKey } from './config-flags.ts';
 import { EXIT_FAILURE, EXIT_USAGE, ExitError } from './exit.ts';
-import { duration, printJson, printLine, table } from './output.ts';
+import { printJson, printLine, table } from './output.ts';
 import { ask, DEFAULT_URL } from './remote.ts';
 
 interface Flags {
   readonly url?: string;
+  readonly keyFile?: string;
   readonly count?: string;
   readonly newFraction?: string;
   readonly placement?: string;
@@ -36,6 +38,7 @@ export function addSelect(program: Command): void {
     .command('select')
     .description('Pick nodes: ask a running server, or load a source once, here.')
     .option('--url <url>', `Server to ask; ${DEFAULT_URL} unless a source is configured.`)
+    .option('--key-file <file>', 'File whose first line is the API key for that server.')
     .option('-n, --count <number>', 'How many; 110 by default.')
     .option('--placement <name>', 'Named placement.')
     .option('--distinct <rule>', '`network`, `none`, or an attribute.')
@@ -61,7 +64,7 @@ Examples:
       const answer =
         flags.url === undefined && hasSource(command)
           ? await selectHere(commandConfig(command), request)
-          : await selectThere(flags.url ?? DEFAULT_URL, request);
+          : await selectThere(flags.url ?? DEFAULT_URL, request, flags.keyFile);
       if (flags.json === true) printJson(answer);
       else printAnswer(answer);
       if (answer.shortage !== undefined && request.partial !== true) process.exitCode = EXIT_FAILURE;
@@ -100,8 +103,11 @@ async function selectHere(config: Config, request: SelectionRequest): Promise<An
   }
 }
 
-async function selectThere(url: string, request: SelectionRequest): Promise<Answer> {
-  const { status, body } = await ask<Answer & ProblemDocument>(url, '/v1/selection', request);
+async function selectThere(url: string, request: SelectionRequest, keyFile?: string): Promise<Answer> {
+  const { status, body } = await ask<Answer & ProblemDocument>(url, '/v1/selection', {
+    body: request,
+    keyFile,
+  });
   if (status === 200) return body;
   // A shortage comes with the nodes that were found.
   if (body.code === 'SHORTAGE') {

@@ -1,5 +1,7 @@
 /** `sortition serve`: the server until a signal ends it. */
 import type { Command } from 'commander';
+import type { Logger } from 'pino';
+import { THREAD_LEFT_WARNING } from '../../workers/thread-end.ts';
 import { shownConfig } from '../config/documentation.ts';
 import type { RunningServer } from '../serve.ts';
 import { addConfigFlags, commandConfig } from './config-flags.ts';
@@ -8,6 +10,8 @@ import { printJson } from './output.ts';
 
 /** After the shutdown deadline the process ends whatever still runs. */
 const DEADLINE_SLACK_MS = 500;
+/** For the last lines of the log. */
+const LOG_FLUSH_MS = 1_000;
 
 export function addServe(program: Command): void {
   const command = program.command('serve').description('Serve selections over HTTP.');
@@ -37,23 +41,41 @@ SIGTERM and SIGINT stop it: not ready first, then drained; a second one ends it 
     });
 }
 
+/** A thread hangs, and was given up. */
+let isThreadLeft = false;
+
 /** Stops the server at the first signal; ends the process at the second, or at the deadline. */
 async function untilSignal(server: RunningServer): Promise<void> {
+  const { log, options } = server.context;
+  process.on('warning', warning => {
+    if ((warning as NodeJS.ErrnoException).code === THREAD_LEFT_WARNING) isThreadLeft = true;
+  });
   const { promise, resolve } = Promise.withResolvers<void>();
   let signals = 0;
   const onSignal = () => {
     signals++;
-    if (signals > 1) process.exit(EXIT_FAILURE);
+    if (signals > 1) endProcess(log, EXIT_FAILURE);
     resolve();
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
   await promise;
-  const { deadlineMs } = server.context.options.shutdown;
+  const { deadlineMs } = options.shutdown;
   const deadline = setTimeout(() => {
-    server.context.log.warn({ deadlineMs }, 'the shutdown deadline has passed: ending now');
-    process.exit(EXIT_OK);
+    log.warn({ deadlineMs }, 'the shutdown deadline has passed: ending now');
+    endProcess(log, EXIT_OK);
   }, deadlineMs + DEADLINE_SLACK_MS);
   await server.stop();
   clearTimeout(deadline);
+  endProcess(log, EXIT_OK);
+}
+
+/**
+ * Ends the process when the log is written, or cannot be. A write into a pipe that nobody reads holds up an
+ * ordinary exit for ever, as does a thread that hangs in a call of the system: then it is no ordinary exit.
+ */
+function endProcess(log: Logger, code: number): void {
+  const kill = () => process.kill(process.pid, 'SIGKILL');
+  setTimeout(kill, LOG_FLUSH_MS);
+  log.flush(() => (isThreadLeft ? kill() : process.exit(code)));
 }

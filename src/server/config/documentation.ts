@@ -48,6 +48,8 @@ const GROUPS: Readonly<Record<string, string>> = {
   capacity: 'Capacity',
   guard: 'Guards of a load',
   admin: 'Listeners',
+  access: 'Access',
+  tls: 'Access',
   host: 'Listeners',
   port: 'Listeners',
   limits: 'Limits of requests',
@@ -58,6 +60,8 @@ const GROUPS: Readonly<Record<string, string>> = {
   httpThreads: 'Where selections run',
   http: 'HTTP limits and timeouts',
   shutdown: 'Shutdown',
+  fleet: 'Fleet',
+  statsd: 'Metrics',
   log: 'Logs',
 };
 

@@ -51,6 +51,19 @@ export function text<T extends string | undefined = string>(options: TextOptions
   return { ...base('text', accepts, options), secret: options.secret ?? false, parse: check, check };
 }
 
+const PORT = String.raw`(\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])`;
+const HOST = String.raw`(\[[0-9a-fA-F:.]+\]|[^[\]:\s]+)`;
+
+/** `127.0.0.1:8125`, `[::1]:8125`; absent when it is not given. */
+export function address({ description }: { readonly description: string }): ConfigKey<string | undefined> {
+  return text<string | undefined>({
+    default: undefined,
+    accepts: 'HOST:PORT, an IPv6 host in brackets',
+    pattern: new RegExp(`^${HOST}:${PORT}$`),
+    description,
+  });
+}
+
 export function choice<T extends string>(options: {
   readonly default: T;
   readonly description: string;

@@ -72,6 +72,15 @@ const SELECTION_KEYS = {
       'asked for most, else on the HTTP thread (`prepared`); always on the HTTP thread; or always by the ' +
       'pool. `auto` is `prepared` where there are two cores or more, else `in-place`.',
   }),
+  readyAgeMaxMs: integer({
+    default: 0,
+    min: 0,
+    max: 30 * 24 * 60 * MINUTE_MS,
+    unit: 'ms',
+    description:
+      'While what is served is older, /readyz says no, and selections are answered all the same; 0: it is ' +
+      'never too old. Where changes are neither pushed nor polled, ages grow to `refresh.everyMs`.',
+  }),
   'prepared.bytesMax': integer({
     default: 64 * MIB,
     min: 8 * MIB,
@@ -158,8 +167,15 @@ const TIMEOUT_KEYS = {
     unit: 'ms',
     description: 'How often those two are enforced.',
   }),
+  'http.sendTimeoutMs': integer({
+    default: 5_000,
+    min: 100,
+    max: 10 * MINUTE_MS,
+    unit: 'ms',
+    description: 'A client that takes nothing of its answers for so long is cut off.',
+  }),
   'http.connectionTimeoutMs': integer({
-    default: 10_000,
+    default: 8_000,
     min: 100,
     max: 10 * MINUTE_MS,
     unit: 'ms',
@@ -195,6 +211,13 @@ const LIMIT_KEYS = {
     max: 65_536,
     unit: 'bytes',
     description: 'Largest request line and headers.',
+  }),
+  'http.headersMax': integer({
+    default: 100,
+    min: 16,
+    max: 2_000,
+    unit: 'headers',
+    description: 'Most headers of a request.',
   }),
   'http.urlBytesMax': integer({
     default: 1_024,
@@ -264,7 +287,8 @@ const LIMIT_KEYS = {
     max: MINUTE_MS,
     unit: 'ms',
     description:
-      'Requests are refused while the 99th percentile of the loop delay is above; 0 switches this off.',
+      'While the 99th percentile of the loop delay is above, a turn of the loop answers requests for so ' +
+      'long, and refuses the rest with OVERLOADED; 0 switches this off.',
   }),
 };
 

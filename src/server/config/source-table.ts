@@ -1,8 +1,10 @@
 /** The keys that say where truth is read: location, table, columns, thresholds. */
+import { CHANGE_MODES, type ChangeMode } from '../../workers/source/node-changes.ts';
 import { COLUMN_ROLE_NAMES } from '../../workers/source/postgres/columns.ts';
-import { boolean, integer, map, text } from './key.ts';
+import { boolean, choice, integer, map, text } from './key.ts';
 
-const DAY_MS = 86_400_000;
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
 const COUNT_MAX = Number.MAX_SAFE_INTEGER;
 
 const THRESHOLD_KEYS = {
@@ -103,6 +105,29 @@ export const SOURCE_KEYS = {
     description: 'Replaces table, columns and thresholds: yields `id`, `ip`, `port`, and what else it may.',
   }),
   ...THRESHOLD_KEYS,
+  'source.changes': choice<ChangeMode | 'auto'>({
+    default: 'auto',
+    choices: ['auto', ...CHANGE_MODES],
+    description:
+      'How changes become known between two loads of a Postgres table: by triggers (`install-triggers`), ' +
+      'by polling the column `updatedAt`, not at all, or by the best of these that works.',
+  }),
+  'source.pollMs': integer<number | undefined>({
+    default: undefined,
+    defaultText: '1000',
+    min: 50,
+    max: HOUR_MS,
+    unit: 'ms',
+    description: 'Time between two polls of the column `updatedAt`.',
+  }),
+  'source.pollOverlapMs': integer<number | undefined>({
+    default: undefined,
+    defaultText: '10000',
+    min: 0,
+    max: HOUR_MS,
+    unit: 'ms',
+    description: 'How far a poll looks behind the newest time seen: for transactions that commit late.',
+  }),
   'source.connectTimeoutMs': integer<number | undefined>({
     default: undefined,
     defaultText: '5000',

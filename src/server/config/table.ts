@@ -3,13 +3,17 @@
  * it.
  */
 import { DEFAULT_PREFIX_BITS } from '../../engine/address/network-keys.ts';
-import { RANGE_NAMES } from '../../engine/address/special-use.ts';
 import type { PlacementOptions } from '../../engine/placement/placement.ts';
 import { DEFAULT_LIMITS } from '../../engine/selection/selection-request.ts';
-import { DEFAULT_GUARD, DEFAULT_NODES, DEFAULT_READERS, DEFAULT_REFRESH } from '../../workers/settings.ts';
+import { DEFAULT_NODES, DEFAULT_READERS, DEFAULT_REFRESH } from '../../workers/settings.ts';
+import { ACCESS_KEYS, ADMIN_ACCESS_KEYS } from './access-table.ts';
+import { FLEET_KEYS } from './fleet-table.ts';
+import { GUARD_KEYS } from './guard-table.ts';
 import { type ConfigKey, choice, fileObject, integer, list, number, text } from './key.ts';
 import { SERVER_KEYS } from './server-table.ts';
 import { SOURCE_KEYS } from './source-table.ts';
+import { STATSD_KEYS } from './statsd-table.ts';
+import { WATCHDOG_KEYS } from './watchdog-table.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -63,30 +67,6 @@ const CACHE_KEYS = {
     description:
       'Threads that can hold the cache at once; raised to what the server needs for its own threads.',
   }),
-  'guard.rejectRatioMax': number({
-    default: DEFAULT_GUARD.rejectRatioMax,
-    min: 0,
-    max: 1,
-    description: 'Largest part of the rows that may be refused one by one; above it the whole load is.',
-  }),
-  'guard.dropRatioMax': number({
-    default: DEFAULT_GUARD.dropRatioMax,
-    min: 0,
-    max: 1,
-    description: 'Largest part by which the nodes that can be chosen may shrink from one load to the next.',
-  }),
-  'guard.nodesMin': integer({
-    default: DEFAULT_GUARD.nodesMin,
-    min: 0,
-    max: 20_000_000,
-    unit: 'nodes',
-    description: 'Fewest nodes that can be chosen; a load with fewer is refused.',
-  }),
-  'guard.allowRanges': list({
-    default: DEFAULT_GUARD.allowRanges,
-    choices: RANGE_NAMES,
-    description: 'Special-use address ranges that are allowed all the same.',
-  }),
   'networkPrefixBits.ipv4': integer({
     default: DEFAULT_PREFIX_BITS.ipv4,
     min: 1,
@@ -129,7 +109,19 @@ const CACHE_KEYS = {
   snapshotFile: text<string | undefined>({
     default: undefined,
     accepts: 'the path of a file',
-    description: 'File that receives each published snapshot.',
+    description:
+      'File that receives each loaded snapshot, and is served from at the start until the source has ' +
+      'answered.',
+  }),
+  'snapshotSigning.keyFile': text<string | undefined>({
+    default: undefined,
+    accepts: 'the path of a file',
+    description: 'PEM file of an Ed25519 private key: signs that file.',
+  }),
+  'snapshotSigning.publicKeyFiles': list({
+    default: [],
+    description:
+      'PEM files of one or two Ed25519 public keys: the file is served from only when one of them signed it.',
   }),
 };
 
@@ -146,7 +138,18 @@ const LOG_KEYS = {
   }),
 };
 
-export const CONFIG_KEYS = { ...SOURCE_KEYS, ...CACHE_KEYS, ...SERVER_KEYS, ...LOG_KEYS };
+export const CONFIG_KEYS = {
+  ...SOURCE_KEYS,
+  ...CACHE_KEYS,
+  ...GUARD_KEYS,
+  ...SERVER_KEYS,
+  ...ADMIN_ACCESS_KEYS,
+  ...ACCESS_KEYS,
+  ...FLEET_KEYS,
+  ...STATSD_KEYS,
+  ...WATCHDOG_KEYS,
+  ...LOG_KEYS,
+};
 
 export type ConfigKeyName = keyof typeof CONFIG_KEYS;
 

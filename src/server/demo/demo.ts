@@ -6,6 +6,8 @@ import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:net';
 import { styleText } from 'node:util';
 import { connectClient } from '../../workers/source/postgres/client.ts';
+import { runTriggerScript, triggerScript } from '../../workers/source/postgres/triggers/install.ts';
+import { postgresSource } from '../../workers/source/postgres-source.ts';
 import type { ConfigKeyName } from '../config/table.ts';
 import { loadConfig } from '../config.ts';
 import { type RunningServer, startServer } from '../serve.ts';
@@ -16,7 +18,8 @@ import { POPULATION_COUNT, population } from './population.ts';
 
 const SEED = 1;
 const CHURN_EVERY_MS = 500;
-const REFRESH_EVERY_MS = 5_000;
+/** Changes are pushed; this is the net under them. */
+const REFRESH_EVERY_MS = 30_000;
 const PORT = 8117;
 const ADMIN_PORT = 8118;
 const READY_TIMEOUT_MS = 30_000;
@@ -85,6 +88,9 @@ async function start(closers: Closers, signal: AbortSignal): Promise<RunningServ
   step(`creating ${POPULATION_COUNT.toLocaleString('en-US')} nodes`);
   await seed(postgres);
   if (signal.aborted) return undefined;
+  step('installing triggers: changes are pushed');
+  await installTriggers(postgres, signal);
+  if (signal.aborted) return undefined;
   step('starting churn: nodes check in, fill up, move, join and leave');
   const churn = await startChurn({
     connectionString: postgres.connectionString,
@@ -110,6 +116,13 @@ async function seed(postgres: EmbeddedPostgres): Promise<void> {
   } finally {
     await client.end();
   }
+}
+
+/** As `sortition install-triggers` does. */
+async function installTriggers(postgres: EmbeddedPostgres, signal: AbortSignal): Promise<void> {
+  const source = postgresSource({ connectionString: postgres.connectionString });
+  const request = { attributes: [], remove: false, signal };
+  await runTriggerScript(source, request, await triggerScript(source, request));
 }
 
 async function serveDemo(postgres: EmbeddedPostgres): Promise<RunningServer> {
@@ -148,7 +161,8 @@ Try, in another terminal:
   curl ${url}/metrics
   curl -X POST ${adminUrl}/v1/admin/refresh -H 'authorization: Bearer ${token}'
 
-Documentation: ${styleText('bold', `${url}/docs`)}
+How it is doing: ${styleText('bold', `${url}/`)}
+Documentation:   ${styleText('bold', `${url}/docs`)}
 Ctrl-C ends everything and leaves nothing behind.
 `);
 }
@@ -157,14 +171,14 @@ Ctrl-C ends everything and leaves nothing behind.
 function tick({ context }: RunningServer): () => void {
   const { cache } = context;
   const text = async () => {
-    const { lastLoad, lastError } = cache.status();
-    const nodes =
-      lastLoad === undefined ? '' : `, ${lastLoad.nodes.vetted} vetted + ${lastLoad.nodes.new} new nodes`;
+    const { nodes: counts, deltas, lastError } = cache.status();
+    const nodes = counts === undefined ? '' : `, ${counts.vetted} vetted + ${counts.new} new nodes`;
+    const pushed = deltas.published === 0 ? '' : `, ${deltas.published} changes pushed`;
     const error = lastError === undefined ? '' : `, last load failed: ${lastError.message}`;
     const { prepared, inPlace, pool } = (await context.whole.status()).ways;
     const age = (cache.ageMs() / 1_000).toFixed(1);
     const answers = prepared + inPlace + pool;
-    return `generation ${cache.generation()}, ${age} s old${nodes}, ${answers} answers${error}`;
+    return `generation ${cache.generation()}, ${age} s old${nodes}${pushed}, ${answers} answers${error}`;
   };
   const terminal = process.stdout.isTTY;
   const show = async () => {

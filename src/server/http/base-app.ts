@@ -6,34 +6,38 @@
 import {
   createServer,
   type IncomingHttpHeaders,
-  type IncomingMessage,
   type RequestListener,
   type Server,
   type ServerResponse,
 } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
+import { type TlsMaterial, tlsServerOptions } from '../access/tls-material.ts';
 import type { HttpOptions } from '../config/options.ts';
 import { type Problem, problemOf, problemStatus, Refusal, sendProblem } from '../routes/problem.ts';
 import { parseJsonBytes } from '../strict-json.ts';
 import { answerClientError } from './client-error.ts';
+import { headProblem } from './head-check.ts';
 import { parseMessagePack } from './messagepack-reader.ts';
 import { MEDIA_TYPES } from './negotiation.ts';
 import { queryStringParser } from './query-string.ts';
+import { SELECTION_QUERY } from './selection-url.ts';
 
 export interface BaseAppOptions {
   readonly http: HttpOptions;
   readonly log: Logger;
+  /** Absent: plain HTTP. */
+  readonly tls: TlsMaterial | undefined;
   /** A connection may stand still so long; longer than the longest answer takes. */
   readonly connectionTimeoutMs: number;
   /** Asked at each answer that goes through Fastify: is the connection to be closed behind it? */
   lastAnswers(): boolean;
   countAnswer(route: string, status: number): void;
-  /**
-   * Asked before the framework; true when the request is taken care of, if need be by `otherwise`, which
-   * hands it to the framework after all.
-   */
-  answerFirst?(incoming: IncomingMessage, raw: ServerResponse, otherwise: () => void): boolean;
+  /** Takes every request before the framework does, which is what it hands on to. */
+  answerFirst?(framework: RequestListener): RequestListener;
+  /** Called with each answer of the framework before it leaves; `bytes` that are not known are 0. */
+  onAnswer?(raw: ServerResponse, bytes: number): void;
 }
 
 export function baseApp(options: BaseAppOptions): FastifyInstance {
@@ -47,9 +51,20 @@ export function baseApp(options: BaseAppOptions): FastifyInstance {
     refuseOversized(request, http);
     done();
   });
-  app.addHook('onSend', (request, reply, _, done) => {
+  app.addHook('preParsing', (request, reply, payload, done) => {
+    // A body that nobody wants is not read; so nothing can follow it.
+    if (!request.is404) done(null, payload);
+    else
+      answerUnrouted(
+        app,
+        request,
+        announcesBody(request.headers) ? reply.header('connection', 'close') : reply,
+      );
+  });
+  app.addHook('onSend', (request, reply, payload, done) => {
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store');
     if (options.lastAnswers()) reply.header('connection', 'close');
+    options.onAnswer?.(reply.raw, bytesOf(payload));
     options.countAnswer(
       request.is404 ? 'unknown' : (request.routeOptions.url ?? 'unknown'),
       reply.statusCode,
@@ -59,6 +74,8 @@ export function baseApp(options: BaseAppOptions): FastifyInstance {
   app.setErrorHandler((error, request, reply) => {
     const problem = problemOf(error, request.routeOptions.bodyLimit);
     if (problemStatus(problem.code) === 500) log.error({ err: error }, 'a request failed');
+    // Of who is refused before his body was read, no more of it is read than would have been.
+    if (!request.raw.complete && outgrows(request)) reply.header('connection', 'close');
     return sendProblem(reply, problem);
   });
   app.setNotFoundHandler((request, reply) => answerUnrouted(app, request, reply));
@@ -79,11 +96,7 @@ function fastifyOptions(options: BaseAppOptions) {
     serverFactory: (handler: RequestListener) => httpServer(options, handler),
     routerOptions: {
       maxParamLength: http.paramLengthMax,
-      querystringParser: queryStringParser({
-        integers: ['count'],
-        numbers: ['newFraction'],
-        booleans: ['partial', 'fillWithNew'],
-      }),
+      querystringParser: queryStringParser(SELECTION_QUERY),
     },
     ajv: {
       customOptions: {
@@ -104,8 +117,8 @@ function fastifyOptions(options: BaseAppOptions) {
 }
 
 function httpServer(options: BaseAppOptions, handler: RequestListener): Server {
-  const { http, connectionTimeoutMs, answerFirst } = options;
-  const server = createServer({
+  const { http, connectionTimeoutMs, answerFirst, tls } = options;
+  const settings = {
     connectionsCheckingInterval: http.connectionsCheckingIntervalMs,
     headersTimeout: http.headersTimeoutMs,
     requestTimeout: http.requestTimeoutMs,
@@ -117,18 +130,18 @@ function httpServer(options: BaseAppOptions, handler: RequestListener): Server {
     noDelay: true,
     // Requests that announce no body do not open a stream for one: 1.5 of 16 µs.
     optimizeEmptyRequests: true,
-  });
+  } as const;
+  // A handshake has the time that headers have; it is limited from its own beginning.
+  const handshakeTimeout = http.headersTimeoutMs;
+  const server: Server =
+    tls === undefined
+      ? createServer(settings)
+      : createTlsServer({ ...settings, ...tlsServerOptions(tls), handshakeTimeout });
+  // Node would drop what is more without a word; here it is refused (`refuseOversized`).
+  server.maxHeadersCount = 0;
   server.maxRequestsPerSocket = http.requestsPerSocketMax;
   server.setTimeout(connectionTimeoutMs);
-  server.on(
-    'request',
-    answerFirst === undefined
-      ? handler
-      : (incoming, raw) => {
-          const otherwise = () => handler(incoming, raw);
-          if (!answerFirst(incoming, raw, otherwise)) otherwise();
-        },
-  );
+  server.on('request', answerFirst === undefined ? handler : answerFirst(handler));
   return server;
 }
 
@@ -148,6 +161,13 @@ function addBodyParsers(app: FastifyInstance): void {
 
 function refuseOversized({ raw }: FastifyRequest, http: HttpOptions): void {
   const { url, method, headers } = raw;
+  const problem = headProblem(raw, http.headersMax);
+  if (problem !== undefined) throw new Refusal(problem);
+  // The router takes any single sign for the root.
+  if (url === '*') throw new Refusal({ code: 'NOT_FOUND', detail: 'there is no *' });
+  if (url!.includes('#')) {
+    throw new Refusal({ code: 'REQUEST_INVALID', detail: 'a fragment stays with the client', field: 'url' });
+  }
   if (url!.length > http.urlBytesMax) {
     throw new Refusal({
       code: 'URL_TOO_LONG',
@@ -164,8 +184,7 @@ function refuseOversized({ raw }: FastifyRequest, http: HttpOptions): void {
       field: 'content-encoding',
     });
   }
-  const length = headers['content-length'];
-  if ((length !== undefined && length !== '0') || headers['transfer-encoding'] !== undefined) {
+  if (announcesBody(headers)) {
     // Nobody will read that body, so nothing can follow it on this connection.
     throw new Refusal({
       code: 'BODY_TOO_LARGE',
@@ -174,6 +193,23 @@ function refuseOversized({ raw }: FastifyRequest, http: HttpOptions): void {
       headers: { connection: 'close' },
     });
   }
+}
+
+/** Of a payload as hooks see it. */
+function bytesOf(payload: unknown): number {
+  if (typeof payload === 'string') return Buffer.byteLength(payload);
+  return payload instanceof Uint8Array ? payload.length : 0;
+}
+
+function announcesBody(headers: IncomingHttpHeaders): boolean {
+  const length = headers['content-length'];
+  return (length !== undefined && length !== '0') || headers['transfer-encoding'] !== undefined;
+}
+
+/** The body is longer than the route takes, or may be. */
+function outgrows({ headers, routeOptions }: FastifyRequest): boolean {
+  if (headers['transfer-encoding'] !== undefined) return true;
+  return Number(headers['content-length'] ?? 0) > routeOptions.bodyLimit;
 }
 
 /**

@@ -1,7 +1,7 @@
 /**
- * Sheds load while the event loop is too late: queues before a stalled loop only grow, and answers that come
- * too late are of no use. HTTP thread. Judged over whole seconds, and only when three in a row were bad: one
- * stall is no overload.
+ * Says when the event loop is too late: queues before a stalled loop only grow, and answers that come too
+ * late are of no use. HTTP thread. Judged over whole seconds, and only when three in a row were bad: one
+ * stall is no overload. What is shed then, `turn-budget.ts` says.
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 

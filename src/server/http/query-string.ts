@@ -27,11 +27,7 @@ const EMPTY: Query = Object.freeze({});
  */
 export function queryStringParser(kinds: QueryKinds): (text: string) => Query {
   const remembered = new Map<string, Query>();
-  const readers = new Map<string, (value: string) => unknown>([
-    ...kinds.integers.map(key => [key, readInteger] as const),
-    ...kinds.numbers.map(key => [key, readNumber] as const),
-    ...kinds.booleans.map(key => [key, readBoolean] as const),
-  ]);
+  const readers = valueReaders(kinds);
   return text => {
     if (text === '') return EMPTY;
     const known = remembered.get(text);
@@ -45,7 +41,19 @@ export function queryStringParser(kinds: QueryKinds): (text: string) => Query {
   };
 }
 
-function parse(text: string, readers: ReadonlyMap<string, (value: string) => unknown>): Query {
+/** Reads the value of a key; gives the text itself where it spells none of that kind. */
+export type ValueReaders = ReadonlyMap<string, (text: string) => unknown>;
+
+/** For the keys that are not texts. */
+export function valueReaders({ integers, numbers, booleans }: QueryKinds): ValueReaders {
+  return new Map<string, (text: string) => unknown>([
+    ...integers.map(key => [key, readInteger] as const),
+    ...numbers.map(key => [key, readNumber] as const),
+    ...booleans.map(key => [key, readBoolean] as const),
+  ]);
+}
+
+function parse(text: string, readers: ValueReaders): Query {
   const query: Query = {};
   for (const pair of text.split('&')) {
     if (pair === '') continue;

@@ -24,6 +24,12 @@ export async function addDocumentation(app: FastifyInstance, version: string): P
           'JSON or MessagePack, by `Accept`; refusals are RFC 9457 problem documents with a stable `code`.',
         license: { name: 'MIT', identifier: 'MIT' },
       },
+      components: {
+        securitySchemes: {
+          apiKey: { type: 'http', scheme: 'bearer', description: 'Where `access.mode` is `keys`.' },
+        },
+      },
+      security: [{}, { apiKey: [] }],
       tags: [
         { name: 'selection', description: 'Random nodes.' },
         { name: 'lookup', description: 'Addresses by id.' },

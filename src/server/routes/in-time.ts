@@ -1,9 +1,13 @@
 /** Work that an answer waits for, within the limit of such waits. */
-import type { AppContext } from '../app-context.ts';
+import type { HttpOptions } from '../config/options.ts';
 import { Refusal } from './problem.ts';
 
+export interface TimeLimit {
+  readonly options: { readonly http: Pick<HttpOptions, 'handlerTimeoutMs'> };
+}
+
 /** Throws HANDLER_TIMEOUT; `what` is late then. */
-export async function inTime<T>(context: AppContext, what: string, work: Promise<T>): Promise<T> {
+export async function inTime<T>(context: TimeLimit, what: string, work: Promise<T>): Promise<T> {
   const limitMs = context.options.http.handlerTimeoutMs;
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {

@@ -1,11 +1,18 @@
 /** `/metrics`: Prometheus text of the whole server, whichever HTTP thread is asked. */
 import type { FastifyInstance } from 'fastify';
 import { Registry } from 'prom-client';
-import type { AppContext } from '../app-context.ts';
-import { inTime } from './in-time.ts';
-import { NO_QUERY } from './schemas.ts';
+import { Type } from 'typebox';
+import type { WholeServer } from '../app-context.ts';
+import { inTime, type TimeLimit } from './in-time.ts';
+import { COMMON_REFUSALS, NO_QUERY, problems } from './schemas.ts';
 
-export function metricsRoutes(app: FastifyInstance, context: AppContext): void {
+const { 406: _, ...REFUSALS } = COMMON_REFUSALS;
+
+export interface MetricsContext extends TimeLimit {
+  readonly whole: Pick<WholeServer, 'metrics'>;
+}
+
+export function metricsRoutes(app: FastifyInstance, context: MetricsContext): void {
   app.get(
     '/metrics',
     {
@@ -13,8 +20,10 @@ export function metricsRoutes(app: FastifyInstance, context: AppContext): void {
         summary: 'Prometheus metrics',
         tags: ['status'],
         querystring: NO_QUERY,
-        produces: ['text/plain'],
-        response: { 200: { type: 'string' } },
+        response: {
+          200: { description: 'Prometheus text.', content: { 'text/plain': { schema: Type.String() } } },
+          ...problems(REFUSALS),
+        },
       },
     },
     async (_, reply) => {

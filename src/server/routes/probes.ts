@@ -1,52 +1,60 @@
 /**
- * `/livez`: the process answers. `/readyz`: it has a generation and is not about to stop; says why when it is
- * not so.
+ * `/livez`: the process lives. `/readyz`: it has a generation that is young enough, and is not about to
+ * stop; says why when it is not so.
  */
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
-import type { AppContext } from '../app-context.ts';
 import { type Problem, sendProblem } from './problem.ts';
-import { ProblemSchema } from './schemas.ts';
+import { HEAD_REFUSALS, problems } from './schemas.ts';
 
 const LiveSchema = Type.Object({ status: Type.Literal('live') });
 const ReadySchema = Type.Object({ status: Type.Literal('ready'), generation: Type.Integer() });
 
-export function probeRoutes(app: FastifyInstance, context: AppContext): void {
+export interface ProbeSource {
+  /** Why the process is to be ended; undefined: it lives. */
+  death(): Problem | undefined;
+  /** Undefined: it is ready. */
+  unreadiness(): Problem | undefined;
+  generation(): number;
+}
+
+export function probeRoutes(app: FastifyInstance, source: ProbeSource): void {
   app.get(
     '/livez',
-    { schema: { summary: 'The process answers', tags: ['probes'], response: { 200: LiveSchema } } },
-    (_, reply) => reply.send({ status: 'live' }),
+    {
+      schema: {
+        summary: 'The process answers',
+        tags: ['probes'],
+        response: {
+          200: LiveSchema,
+          ...problems({
+            ...HEAD_REFUSALS,
+            503: 'It hangs: only the watchdog (`probes.address`) ever says so.',
+          }),
+        },
+      },
+    },
+    (_, reply) => {
+      const problem = source.death();
+      return problem === undefined ? reply.send({ status: 'live' }) : sendProblem(reply, problem);
+    },
   );
   app.get(
     '/readyz',
     {
       schema: {
-        summary: 'There is a generation to serve from',
+        summary: 'There is a generation to serve from, young enough',
         tags: ['probes'],
         response: {
           200: ReadySchema,
-          503: {
-            description: 'Why not.',
-            content: { 'application/problem+json': { schema: ProblemSchema } },
-          },
+          ...problems({ ...HEAD_REFUSALS, 503: 'Why not.' }),
         },
       },
     },
     (_, reply) => {
-      const problem = unreadiness(context);
+      const problem = source.unreadiness();
       if (problem !== undefined) return sendProblem(reply, problem);
-      return reply.send({ status: 'ready', generation: context.cache.generation() });
+      return reply.send({ status: 'ready', generation: source.generation() });
     },
   );
-}
-
-function unreadiness({ cache, phase }: AppContext): Problem | undefined {
-  if (phase !== 'serving') return { code: 'DRAINING', detail: 'the server is about to stop' };
-  if (cache.generation() > 0) return undefined;
-  const { state, lastError } = cache.status();
-  const detail =
-    lastError === undefined
-      ? `no generation has been published yet; the loader is ${state}`
-      : `no generation has been published yet; ${lastError.code}: ${lastError.message}`;
-  return { code: 'SNAPSHOT_NOT_READY', detail };
 }

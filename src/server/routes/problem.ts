@@ -11,6 +11,7 @@ import { BodyError } from '../strict-json.ts';
 type HttpCode =
   | 'SHORTAGE'
   | 'NOT_FOUND'
+  | 'NO_FLEET'
   | 'METHOD_NOT_ALLOWED'
   | 'NOT_ACCEPTABLE'
   | 'REQUEST_TIMEOUT'
@@ -20,7 +21,11 @@ type HttpCode =
   | 'LOGINS_LIMITED'
   | 'HEADERS_TOO_LARGE'
   | 'UNAUTHORIZED'
+  | 'FORBIDDEN'
+  | 'RATE_LIMITED'
   | 'DRAINING'
+  | 'GENERATION_TOO_OLD'
+  | 'STALLED'
   | 'HANDLER_TIMEOUT'
   | 'INTERNAL';
 
@@ -31,7 +36,9 @@ const STATUS: Readonly<Record<ProblemCode, readonly [status: number, title: stri
   PLACEMENT_UNKNOWN: [400, 'No placement has this name'],
   DISTINCT_UNKNOWN: [400, 'No distinct rule has this name'],
   UNAUTHORIZED: [401, 'A valid token is needed'],
+  FORBIDDEN: [403, 'This is not for you'],
   NOT_FOUND: [404, 'There is no such route'],
+  NO_FLEET: [404, 'This server is in no fleet'],
   METHOD_NOT_ALLOWED: [405, 'The route does not take this method'],
   NOT_ACCEPTABLE: [406, 'Answers are JSON or MessagePack'],
   REQUEST_TIMEOUT: [408, 'The request did not arrive in time'],
@@ -41,6 +48,7 @@ const STATUS: Readonly<Record<ProblemCode, readonly [status: number, title: stri
   BODY_TOO_LARGE: [413, 'The body is too large'],
   URL_TOO_LONG: [414, 'The URL is too long'],
   MEDIA_TYPE_UNSUPPORTED: [415, 'Bodies are JSON or MessagePack'],
+  RATE_LIMITED: [429, 'Too many requests'],
   LOGINS_LIMITED: [429, 'Too many wrong tokens'],
   HEADERS_TOO_LARGE: [431, 'The headers are too large'],
   INTERNAL: [500, 'An error inside the server'],
@@ -55,9 +63,12 @@ const STATUS: Readonly<Record<ProblemCode, readonly [status: number, title: stri
   SEATS_EXHAUSTED: [503, 'Every reader seat is taken'],
   LOADER_LOST: [503, 'The loader thread ended'],
   WORKER_LOST: [503, 'The selection worker ended during the task'],
+  NOT_LEADER: [409, 'Another server loads for this one'],
   OVERLOADED: [503, 'The server is at a limit'],
   CACHE_CLOSED: [503, 'The cache is closed'],
   DRAINING: [503, 'The server is about to stop'],
+  GENERATION_TOO_OLD: [503, 'What is served is older than allowed'],
+  STALLED: [503, 'The server stands still'],
   HANDLER_TIMEOUT: [503, 'The answer took too long'],
   SOURCE_TIMEOUT: [504, 'The source took longer than the limit'],
 };
@@ -68,6 +79,10 @@ export interface Problem {
   readonly field?: string | undefined;
   /** Lower-case header names to values: Allow, Retry-After, WWW-Authenticate. */
   readonly headers?: Readonly<Record<string, string>>;
+}
+
+export function forbidden(detail: string): Problem {
+  return { code: 'FORBIDDEN', detail };
 }
 
 /** The members of a problem document, in their order. */

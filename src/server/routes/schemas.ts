@@ -50,6 +50,7 @@ export const ShortageSchema = Type.Object(
     newGroups: Type.Integer(),
     excludedKnown: Type.Integer(),
     heldKnown: Type.Integer(),
+    revoked: Type.Integer(),
     reason: Type.String(),
   },
   { description: 'Why fewer nodes were found than asked for.' },
@@ -159,7 +160,13 @@ export const MEDIA = {
 
 /** Responses of a route: its own, and problem documents for the statuses it can refuse with. */
 export function responses(ok: TSchema, refusals: Readonly<Record<number, string>>) {
-  const problems = Object.entries(refusals).map(([status, description]) => [
+  const content = { 'application/json': { schema: ok }, 'application/msgpack': { schema: ok } };
+  return { 200: { description: 'The answer.', content }, ...problems(refusals) };
+}
+
+/** Problem documents for the statuses that a route can refuse with. */
+export function problems(refusals: Readonly<Record<number, string>>) {
+  const entries = Object.entries(refusals).map(([status, description]) => [
     status,
     {
       description,
@@ -168,18 +175,26 @@ export function responses(ok: TSchema, refusals: Readonly<Record<number, string>
       },
     },
   ]);
-  const content = { 'application/json': { schema: ok }, 'application/msgpack': { schema: ok } };
-  return { 200: { description: 'The answer.', content }, ...Object.fromEntries(problems) };
+  return Object.fromEntries(entries);
 }
 
-export const COMMON_REFUSALS = {
+/** What any request can be refused with, on every route, before the route is asked. */
+export const HEAD_REFUSALS = {
   400: 'The request is not valid; `field` names what is wrong.',
-  406: 'Neither format is acceptable.',
+  413: 'The body is too large, or the route takes none.',
   414: 'The URL is too long.',
+  431: 'There are too many headers, or they are too large.',
+};
+
+export const COMMON_REFUSALS = {
+  ...HEAD_REFUSALS,
+  401: 'A valid API key is needed (where `access.mode` is `keys`).',
+  403: 'Whoever asks may not do this, or not ask for so many nodes.',
+  406: 'Neither format is acceptable.',
+  429: 'Whoever asks has used up the rate of this second: see `Retry-After`.',
   503: 'No generation yet, or a limit is reached: try again after `Retry-After`.',
 };
 
 export const BODY_REFUSALS = {
-  413: 'The body is too large.',
   415: 'The body is neither JSON nor MessagePack.',
 };

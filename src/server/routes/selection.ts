@@ -4,13 +4,13 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { errorFromData } from '../../engine/errors.ts';
+import { DEFAULT_COUNT } from '../../engine/selection/selection-request.ts';
 import type { EncodedFormat, SelectionRequest, Shortage } from '../../engine/selection/selection-types.ts';
 import type { PoolAnswer } from '../../workers/worker-pool.ts';
 import { withMembers } from '../answers/answer-bytes.ts';
-import type { BodyLane } from '../answers/body-lane.ts';
-import type { FastLane } from '../answers/fast-lane.ts';
 import type { InPlace, SelectionAnswers } from '../answers/selection-answers.ts';
-import { type AppContext, refuseOverload } from '../app-context.ts';
+import type { UrlLane } from '../answers/url-lane.ts';
+import { type AppContext, refuseAccess, refuseOverload } from '../app-context.ts';
 import type { Way } from '../counters.ts';
 import { parseMessagePack } from '../http/messagepack-reader.ts';
 import { requestedFormat } from './format.ts';
@@ -30,16 +30,15 @@ export const SELECTION_ROUTE = '/v1/selection';
 
 const REFUSALS = { ...COMMON_REFUSALS, 409: 'Fewer nodes were found than asked for; they come with it.' };
 
-/** What the route shares with the ways past the framework. */
+/** What the route shares with the way past the framework. */
 export interface SelectionParts {
   readonly context: AppContext;
   readonly answers: SelectionAnswers;
-  readonly lane: FastLane;
-  readonly bodyLane: BodyLane;
+  readonly urlLane: UrlLane;
 }
 
 export function selectionRoutes(app: FastifyInstance, parts: SelectionParts): void {
-  const { context, answers, lane, bodyLane } = parts;
+  const { context, answers, urlLane } = parts;
   const { limits, http } = context.options;
   app.get(
     SELECTION_ROUTE,
@@ -56,7 +55,7 @@ export function selectionRoutes(app: FastifyInstance, parts: SelectionParts): vo
       if (!inPlaceSuits(answering)) return answerFromPool(answering);
       const sent = answerInPlace(answering);
       // Learnt when it has been answered: then it has passed every check.
-      if (sent === undefined) learn(lane, request, answering);
+      if (sent === undefined && request.method === 'GET') urlLane.learn(request.url, answering.request);
       return sent;
     },
   );
@@ -64,7 +63,6 @@ export function selectionRoutes(app: FastifyInstance, parts: SelectionParts): vo
     SELECTION_ROUTE,
     {
       bodyLimit: http.bodyBytesMax,
-      preParsing: (request, _, payload, done) => done(null, bodyLane.payloadOf(request.raw, payload)),
       schema: {
         summary: 'One selection, with exclude and held',
         tags: ['selection'],
@@ -93,10 +91,12 @@ interface Answering {
 function begin(
   context: AppContext,
   answers: SelectionAnswers,
-  { headers }: FastifyRequest,
+  { headers, raw }: FastifyRequest,
   reply: FastifyReply,
   request: SelectionRequest,
 ): Answering {
+  const { count = DEFAULT_COUNT } = request;
+  refuseAccess(context, context.gate?.refusalOfCounts(raw, [count]));
   refuseOverload(context);
   return { context, answers, reply, format: requestedFormat(headers.accept), request };
 }
@@ -105,16 +105,11 @@ function inPlaceSuits({ answers, request }: Answering): boolean {
   return answers.inPlaceSuits(request);
 }
 
-function learn(lane: FastLane, { method, url }: FastifyRequest, answering: Answering): void {
-  if (method !== 'GET') return;
-  const { context, format, request } = answering;
-  const shape = context.prepared?.shapeOf(format, request);
-  lane.learn(url, { format, request, shape });
-}
-
 /** Returns undefined when the answer has been sent. */
 function answerInPlace(answering: Answering): FastifyReply | undefined {
   const { answers, reply, format, request } = answering;
+  const short = answers.shortAnswer(reply.raw);
+  if (short !== undefined) return sendShortage(answering, 'inPlace', short.bytes, short.shortage);
   const inPlace = computeInPlace(answering);
   if (inPlace.shortage !== undefined && request.partial !== true) {
     const { shortage } = inPlace;

@@ -8,7 +8,8 @@ import { DEFAULT_COUNT } from '../../engine/selection/selection-request.ts';
 import type { EncodedFormat, SelectionRequest } from '../../engine/selection/selection-types.ts';
 import type { PoolAnswer } from '../../workers/worker-pool.ts';
 import { encodeDocument, joinAnswers, withMembers } from '../answers/answer-bytes.ts';
-import { type AppContext, refuseOverload } from '../app-context.ts';
+import { discard } from '../answers/discard.ts';
+import { type AppContext, refuseAccess, refuseOverload } from '../app-context.ts';
 import { CONTENT_TYPE } from '../http/negotiation.ts';
 import { requestedFormat } from './format.ts';
 import { inTime } from './in-time.ts';
@@ -41,6 +42,11 @@ export function selectionsRoutes(app: FastifyInstance, context: AppContext): voi
     '/v1/selections',
     {
       bodyLimit: http.batchBodyBytesMax,
+      // Before a body of many requests is parsed and checked in vain.
+      onRequest: (_request, _reply, done) => {
+        context.workerPool.refuseWhenFull();
+        done();
+      },
       schema: {
         summary: 'Many selections in one request',
         tags: ['selection'],
@@ -66,9 +72,14 @@ async function answerBatch(
   const format = requestedFormat(request.headers.accept);
   const { requests } = request.body as { readonly requests: readonly SelectionRequest[] };
   checkPicks(context, requests);
+  const counts = requests.map(({ count = DEFAULT_COUNT }) => count);
+  refuseAccess(context, context.gate?.refusalOfCounts(request.raw, counts));
   const answers = await inTime(context, 'the batch', context.workerPool.run(format, requests));
   const parts = answers.map((answered, index) => answerPart(context, format, requests[index]!, answered));
-  return reply.header('content-type', CONTENT_TYPE[format]).send(joinAnswers(format, parts));
+  const joined = joinAnswers(format, parts);
+  // Then all of it has left, or the connection is gone.
+  reply.raw.once('close', () => discard(joined));
+  return reply.header('content-type', CONTENT_TYPE[format]).send(joined);
 }
 
 function checkPicks(context: AppContext, requests: readonly SelectionRequest[]): void {
@@ -84,7 +95,7 @@ function answerPart(
   format: EncodedFormat,
   request: SelectionRequest,
   answered: PoolAnswer,
-): Uint8Array {
+): Uint8Array<ArrayBuffer> {
   const { counters } = context;
   if (!answered.ok) {
     counters.countSelection('pool', format, 'refused');

@@ -4,6 +4,7 @@
  */
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
+import { ACCESS_MODES } from '../access/identity.ts';
 import type { AppContext } from '../app-context.ts';
 import { sendDocument } from './format.ts';
 import { inTime } from './in-time.ts';
@@ -20,17 +21,60 @@ const StatusSchema = Type.Object(
     kernel: Type.Enum(['wasm', 'typescript'], { type: 'string' }),
     uptimeMs: Type.Integer(),
     ready: Type.Boolean(),
+    notReady: Type.Union([Type.String(), Type.Null()], { description: 'Why it is not ready.' }),
     draining: Type.Boolean(),
     generation: Type.Integer({ description: '0 before the first.' }),
     ageMs: Type.Union([Type.Integer(), Type.Null()]),
     nodes: Type.Union([Type.Record(Type.String(), Type.Integer()), Type.Null()]),
+    access: Type.Object(
+      {
+        mode: Type.Enum([...ACCESS_MODES], { type: 'string' }),
+        identities: Type.Union([Type.Integer(), Type.Null()], { description: 'null: not listed.' }),
+        problem: Type.Union([Type.String(), Type.Null()], {
+          description: 'Why the newest file of identities is not the one in force.',
+        }),
+        tls: Type.Boolean(),
+      },
+      { description: 'Who may ask the data routes.' },
+    ),
     loader: Type.Object({
-      state: Type.Enum(['starting', 'loading', 'waiting', 'backing-off', 'restarting', 'stopped'], {
-        type: 'string',
-      }),
+      state: Type.Enum(
+        ['starting', 'loading', 'waiting', 'backing-off', 'following', 'restarting', 'stopped'],
+        {
+          type: 'string',
+        },
+      ),
       source: Type.String(),
       refreshes: Type.Object({ succeeded: Type.Integer(), failed: Type.Integer() }),
       restarts: Type.Integer(),
+      revoked: Type.Integer({ description: 'Nodes that a revocation holds out of selections.' }),
+      deltas: Type.Object(integers('published', 'failed', 'takenOut'), {
+        description: 'Generations made of changes; nodes that left at once, ahead of them.',
+      }),
+      changes: Type.Optional(
+        Type.Object(
+          {},
+          { description: 'How changes of the source become known: mode, connection, why not better.' },
+        ),
+      ),
+      guard: Type.Optional(
+        Type.Object({}, { description: 'What the data guard refused, refuses, and was told to let pass.' }),
+      ),
+      snapshotFile: Type.Optional(
+        Type.Object({}, { description: 'What was written last, or why it could not be.' }),
+      ),
+      restored: Type.Optional(
+        Type.Object({}, { description: 'What the snapshot file had at the start, or why it was not used.' }),
+      ),
+      fleet: Type.Optional(
+        Type.Object({}, { description: 'This server in its fleet: role, position, digest, refusals.' }),
+      ),
+      fleetNews: Type.Optional(
+        Type.Object({}, { description: 'What happened in the fleet: the newest of each kind.' }),
+      ),
+      lastDelta: Type.Optional(
+        Type.Object({}, { description: 'What the last delta changed, and how fast.' }),
+      ),
       lastLoad: Type.Optional(Type.Object({}, { description: 'What the last load published and left out.' })),
       lastError: Type.Optional(
         Type.Object({
@@ -61,6 +105,10 @@ const StatusSchema = Type.Object(
       description: 'The threads that serve, the main one first: selections answered, connections open.',
     }),
     httpThreadRestarts: Type.Integer(),
+    stalls: Type.Object(
+      { count: Type.Integer(), totalMs: Type.Integer() },
+      { description: 'Times that the event loop of the main thread stood still, and for how long in all.' },
+    ),
     workerPool: Type.Object({
       threads: Type.Integer(),
       queued: Type.Integer(),

@@ -6,6 +6,7 @@ import { parentPort, threadId, workerData } from 'node:worker_threads';
 import { pino } from 'pino';
 import { attachCache } from '../../workers/cache.ts';
 import type { CacheReader } from '../../workers/cache-types.ts';
+import { packageVersion } from '../../workers/package-version.ts';
 import { PreparedAnswers } from '../answers/prepared-answers.ts';
 import { dataApp } from '../app.ts';
 import { type AppContext, appContext, type ServedCache } from '../app-context.ts';
@@ -13,7 +14,6 @@ import { drainLimits, drainListener } from '../drain.ts';
 import { guardLoop } from '../http/loop-guard.ts';
 import { listenOn } from '../listen.ts';
 import { threadReport } from '../thread-report.ts';
-import { packageVersion } from '../version.ts';
 import { MainThread } from './main-thread.ts';
 import type { HttpThreadData, MessageToThread } from './thread-messages.ts';
 
@@ -53,7 +53,13 @@ function newContext(cache: ServedCache): AppContext {
     log: pino({ level: data.logLevel }, { write: line => main.post({ kind: 'log', line }) }),
     version: packageVersion(),
     prepared: preparedAnswers(cache),
-    whole: { status: () => main.ask('status', undefined), metrics: () => main.ask('metrics', undefined) },
+    access: data.access,
+    tls: data.tls,
+    whole: {
+      status: () => main.ask('status', undefined),
+      metrics: () => main.ask('metrics', undefined),
+      fleet: () => main.ask('fleet', undefined),
+    },
     now: () => performance.now(),
   });
 }
@@ -82,13 +88,14 @@ async function serve(): Promise<void> {
   };
   main.listen((message: MessageToThread) => {
     if (message.kind === 'report') report();
+    if (message.kind === 'identities') context.gate?.replace(message.identities);
     if (message.kind === 'unfit') context.prepared?.unfit(message.unfit);
     if (message.kind !== 'phase') return;
     context.phase = message.phase;
     if (message.phase === 'closing') void stop();
   });
   await listenOn(app, { host, port: data.port, reusePort: true }, http, context.connections);
-  main.post({ kind: 'listening' });
+  main.post({ kind: 'listening', url: undefined });
 }
 
 try {

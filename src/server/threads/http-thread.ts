@@ -1,93 +1,93 @@
 /**
- * One HTTP thread beside the main one, as the main thread sees it: started, started again after a pause when
- * it has ended, told what changes, and added to the sums. Main thread.
+ * One HTTP thread beside the main one, as the main thread sees it: kept alive, replaced when it hangs, told
+ * what changes, and added to the sums. Main thread.
  */
-import { Worker } from 'node:worker_threads';
+import { isDebugged } from '../inspection.ts';
 import { emptyReport, endedReport, summedReport, type ThreadReport } from '../thread-report.ts';
+import { KeptThread, type LifeMessage, type Post } from './kept-thread.ts';
 import type { HttpThreadData, MessageFromThread, MessageToThread } from './thread-messages.ts';
 import { HTTP_THREAD_URL } from './thread-url.ts';
 
-/** Pauses before it is started again: doubled each time, until it has lived for a while. */
-const PAUSE_FIRST_MS = 100;
-const PAUSE_LONGEST_MS = 10_000;
-const SETTLED_MS = 30_000;
-/** Ends in a row after which it is not started again: something is wrong that starting does not heal. */
-const ENDS_MAX = 12;
 const REPORT_TIMEOUT_MS = 250;
+
+type FromThread = Exclude<MessageFromThread, LifeMessage>;
 
 export interface HttpThreadOptions {
   readonly name: string;
   /** Made anew for each start. */
   readonly data: () => HttpThreadData;
-  readonly onMessage: (
-    message: MessageFromThread,
-    reply: (answer: MessageToThread, transfer?: ArrayBuffer[]) => void,
-  ) => void;
+  readonly onMessage: (message: FromThread, reply: Post<MessageToThread>) => void;
   /** It has ended without having been told to; `again`: it is started again. */
   readonly onEnd: (reason: string, again: boolean) => void;
+  /** It was started again, and listens. */
+  readonly onBack: () => void;
+  /** It hangs, and is about to be replaced. */
+  readonly onHang: (reason: string) => void;
+  /** Looks in a row (`look`) that find it silent, after which it is replaced; 0: never. */
+  readonly silentLooksMax: number;
   /** Monotonic milliseconds. */
   readonly now: () => number;
 }
 
 export class HttpThread {
   readonly #options: HttpThreadOptions;
-  #worker: Worker | undefined;
-  #startedAtMs = 0;
-  #ends = 0;
-  #restarts = 0;
-  #restart: NodeJS.Timeout | undefined;
-  #stopping = false;
+  readonly #thread: KeptThread<MessageToThread, FromThread>;
+  #silentLooks = 0;
+  #isBeingReplaced = false;
   #report: ThreadReport | undefined;
   /** Of the threads before the one that lives. */
   #ended: ThreadReport | undefined;
   /** Those who wait for a report; each for a moment only. */
   readonly #awaitingReport = new Set<() => void>();
   #asked = false;
-  #failure: string | undefined;
 
   constructor(options: HttpThreadOptions) {
+    const { name, data, onBack, onEnd, now } = options;
     this.#options = options;
+    this.#thread = new KeptThread({
+      title: 'an HTTP thread',
+      name,
+      url: HTTP_THREAD_URL,
+      data,
+      onMessage: (message, reply) => this.#heard(message, reply),
+      onExit: () => this.#exited(),
+      onEnd,
+      onBack,
+      now,
+    });
   }
 
   get restarts(): number {
-    return this.#restarts;
+    return this.#thread.restarts;
   }
 
   /** Resolves when it listens. Rejects when it ends instead. */
-  start(): Promise<void> {
-    const worker = new Worker(HTTP_THREAD_URL, {
-      name: this.#options.name,
-      workerData: this.#options.data(),
-      // Those of the program are about its own entry.
-      argv: [],
-      execArgv: [],
-    });
-    this.#worker = worker;
-    this.#startedAtMs = this.#options.now();
-    this.#failure = undefined;
-    return new Promise((resolve, reject) => {
-      worker.on('message', (message: MessageFromThread) => {
-        if (message.kind === 'listening') resolve();
-        else this.#heard(worker, message);
-      });
-      worker.on('error', error => {
-        this.#failure = (error as Error).message;
-      });
-      worker.once('exit', code => {
-        const reason = this.#failure ?? `it ended with code ${code}`;
-        this.#exited(reason);
-        reject(new Error(`an HTTP thread does not listen: ${reason}`));
-      });
-    });
+  async start(): Promise<void> {
+    await this.#thread.start();
   }
 
   post(message: MessageToThread): void {
-    this.#worker?.postMessage(message);
+    this.#thread.post(message);
+  }
+
+  /**
+   * Called every second: replaces a thread that reports nothing any more. The kernel goes on giving
+   * connections to one that hangs, and nobody answers them. Counted in looks: a main thread that has stood
+   * still has heard nobody.
+   */
+  look(): void {
+    const { onHang, silentLooksMax } = this.#options;
+    const isWatched = this.#thread.isListening && silentLooksMax > 0 && !isDebugged();
+    if (!isWatched || this.#isBeingReplaced || ++this.#silentLooks <= silentLooksMax) return;
+    const reason = `its event loop has stood still for ${silentLooksMax} s`;
+    this.#isBeingReplaced = true;
+    onHang(reason);
+    this.#thread.replace(reason);
   }
 
   /** What it has counted, up to now when it answers in time; zeros when nothing was ever heard of it. */
   async report(): Promise<ThreadReport> {
-    if (this.#worker !== undefined) await this.#heardOrLate();
+    if (this.#thread.isListening) await this.#heardOrLate();
     const parts = [this.#report, this.#ended].filter(part => part !== undefined);
     return parts.length === 0 ? emptyReport() : summedReport(parts);
   }
@@ -115,56 +115,31 @@ export class HttpThread {
 
   /** Lets it answer what is under way, and end; at the latest after `deadlineMs`. */
   async drain(deadlineMs: number): Promise<void> {
-    this.#stopping = true;
-    clearTimeout(this.#restart);
-    const worker = this.#worker;
-    if (worker === undefined) return;
-    const ended = new Promise<void>(resolve => worker.once('exit', () => resolve()));
-    this.post({ kind: 'phase', phase: 'closing' });
-    const timer = setTimeout(() => void worker.terminate(), deadlineMs);
-    await ended;
-    clearTimeout(timer);
+    await this.#thread.drain({ kind: 'phase', phase: 'closing' }, deadlineMs);
   }
 
   /** Ends it at once. */
   async stop(): Promise<void> {
-    this.#stopping = true;
-    clearTimeout(this.#restart);
-    await this.#worker?.terminate();
+    await this.#thread.stop();
   }
 
-  #heard(worker: Worker, message: MessageFromThread): void {
+  #heard(message: FromThread, reply: Post<MessageToThread>): void {
+    this.#silentLooks = 0;
     if (message.kind === 'report') {
       this.#report = message.report;
       this.#stopAwaiting();
-    } else if (message.kind === 'failed') {
-      this.#failure = message.detail;
     } else {
-      this.#options.onMessage(message, (answer, transfer = []) => worker.postMessage(answer, transfer));
+      this.#options.onMessage(message, reply);
     }
   }
 
-  #exited(reason: string): void {
-    this.#worker = undefined;
+  #exited(): void {
+    this.#silentLooks = 0;
+    this.#isBeingReplaced = false;
     this.#stopAwaiting();
-    if (this.#report !== undefined) {
-      const ended = endedReport(this.#report);
-      this.#ended = this.#ended === undefined ? ended : summedReport([this.#ended, ended]);
-      this.#report = undefined;
-    }
-    if (this.#stopping) return;
-    if (this.#options.now() - this.#startedAtMs > SETTLED_MS) this.#ends = 0;
-    this.#ends++;
-    const again = this.#ends <= ENDS_MAX;
-    this.#options.onEnd(reason, again);
-    if (again) this.#startLater(Math.min(PAUSE_FIRST_MS * 2 ** (this.#ends - 1), PAUSE_LONGEST_MS));
-  }
-
-  #startLater(ms: number): void {
-    this.#restart = setTimeout(() => {
-      this.#restarts++;
-      // Its end is heard, and said, whatever becomes of the start.
-      this.start().catch(() => undefined);
-    }, ms);
+    if (this.#report === undefined) return;
+    const ended = endedReport(this.#report);
+    this.#ended = this.#ended === undefined ? ended : summedReport([this.#ended, ended]);
+    this.#report = undefined;
   }
 }

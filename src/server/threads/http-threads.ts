@@ -6,9 +6,12 @@ import { errorData } from '../../engine/errors.ts';
 import type { Cache } from '../../workers/cache-types.ts';
 import type { RingTender } from '../../workers/ring-tender.ts';
 import type { SelectionPool } from '../../workers/worker-pool.ts';
+import type { AccessKeeper } from '../access/access-keeper.ts';
 import type { AppContext, Phase } from '../app-context.ts';
+import type { WatchdogOptions } from '../config/options.ts';
 import type { ThreadReport } from '../thread-report.ts';
 import { HttpThread } from './http-thread.ts';
+import type { Post } from './kept-thread.ts';
 import type { Answered, MessageFromThread, MessageToThread, RingShare } from './thread-messages.ts';
 
 export interface HttpThreadsOptions {
@@ -22,22 +25,33 @@ export interface HttpThreadsOptions {
   readonly ringsOf: (index: number) => RingShare | undefined;
   readonly tender: RingTender | undefined;
   readonly logLevel: string;
+  readonly access: AccessKeeper;
   readonly now: () => number;
 }
 
-type Reply = (answer: MessageToThread, transfer?: ArrayBuffer[]) => void;
+/** How often it is looked whether they report, which they do as often. */
+const LOOK_MS = 1_000;
+/** A report may come just after a look, and the next one be a little late. */
+const SILENT_LOOKS_LEAST = 3;
+
+type Reply = Post<MessageToThread>;
 type Question = Extract<MessageFromThread, { kind: 'ask' }>;
 
 export class HttpThreads {
   readonly #options: HttpThreadsOptions;
   readonly #threads: HttpThread[];
   readonly #stopListening: () => void;
+  readonly #looking: NodeJS.Timeout;
   #phase: Phase = 'serving';
 
   constructor(options: HttpThreadsOptions) {
     this.#options = options;
     this.#threads = Array.from({ length: options.count }, (_, i) => this.#thread(i + 1));
+    options.access.onChange(identities => this.#post({ kind: 'identities', identities }));
     this.#stopListening = options.cache.onStatus(status => this.#post({ kind: 'loader', status }));
+    this.#looking = setInterval(() => {
+      for (const thread of this.#threads) thread.look();
+    }, LOOK_MS).unref();
   }
 
   /** Resolves when all of them listen. */
@@ -63,11 +77,13 @@ export class HttpThreads {
 
   async drain(deadlineMs: number): Promise<void> {
     this.#phase = 'closing';
+    clearInterval(this.#looking);
     await Promise.all(this.#threads.map(thread => thread.drain(deadlineMs)));
   }
 
   async stop(): Promise<void> {
     this.#stopListening();
+    clearInterval(this.#looking);
     await Promise.all(this.#threads.map(thread => thread.stop()));
   }
 
@@ -76,11 +92,12 @@ export class HttpThreads {
   }
 
   #thread(index: number): HttpThread {
-    const { cache, context, port, ringsOf, tender, logLevel, now } = this.#options;
+    const { access, cache, context, port, ringsOf, tender, logLevel, now } = this.#options;
     const rings = ringsOf(index);
     return new HttpThread({
       name: `http-${index}`,
       now,
+      silentLooksMax: silentLooksMax(context.options.watchdog),
       data: () => ({
         cache: cache.handle(),
         options: context.options,
@@ -89,8 +106,14 @@ export class HttpThreads {
         loader: cache.status(),
         phase: this.#phase,
         logLevel,
+        access: access.data(),
+        tls: context.tls,
       }),
       onMessage: (message, reply) => this.#heard(index, message, reply),
+      onBack: () => context.log.info({ httpThread: index }, 'an HTTP thread serves again'),
+      onHang: reason => {
+        context.log.error({ httpThread: index, reason }, 'an HTTP thread hangs and is replaced');
+      },
       onEnd: (reason, again) => {
         if (rings !== undefined) tender?.forget(rings.firstRing, rings.rings);
         const fields = { httpThread: index, reason };
@@ -138,8 +161,14 @@ export class HttpThreads {
         return context.whole.status();
       case 'metrics':
         return context.whole.metrics();
+      case 'fleet':
+        return context.whole.fleet();
     }
   }
+}
+
+function silentLooksMax({ hungMs }: WatchdogOptions): number {
+  return hungMs === 0 ? 0 : Math.max(SILENT_LOOKS_LEAST, Math.ceil(hungMs / LOOK_MS));
 }
 
 const LOG_METHODS: Readonly<Record<number, 'debug' | 'info' | 'warn' | 'error'>> = {

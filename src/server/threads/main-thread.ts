@@ -40,10 +40,7 @@ export class MainThread {
 
   ask<K extends keyof Asked>(what: K, question: Asked[K]): Promise<Answered[K]> {
     return new Promise((resolve, reject) => {
-      if (this.#waiting.size >= QUESTIONS_MAX) {
-        reject(new CacheError('OVERLOADED', `${QUESTIONS_MAX} questions wait for the main thread`));
-        return;
-      }
+      this.refuseWhenFull();
       const id = ++this.#questions;
       this.#waiting.set(id, { resolve: resolve as Waiting['resolve'], reject });
       this.post({ kind: 'ask', what, id, question } as MessageFromThread);
@@ -53,6 +50,12 @@ export class MainThread {
   /** As the pool, of which there is one. */
   run(format: EncodedFormat, requests: readonly SelectionRequest[]): Promise<readonly PoolAnswer[]> {
     return this.ask('run', { format, requests });
+  }
+
+  /** Whether the pool has room is known to the main thread alone. */
+  refuseWhenFull(): void {
+    if (this.#waiting.size < QUESTIONS_MAX) return;
+    throw new CacheError('OVERLOADED', `${QUESTIONS_MAX} questions wait for the main thread`);
   }
 
   #settle(message: Extract<MessageToThread, { kind: 'answer' }>): void {

@@ -8,9 +8,11 @@ const READ_WITHOUT_WAITING = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 
 /**
  * A handle on a regular file. Throws the file system's error; SOURCE_FAILED for anything else than a file.
+ * `followLinks: false`: ELOOP for a symbolic link (where the system can say so).
  */
-export async function openRegularFile(path: string): Promise<FileHandle> {
-  const handle = await open(path, READ_WITHOUT_WAITING);
+export async function openRegularFile(path: string, { followLinks = true } = {}): Promise<FileHandle> {
+  const noFollow = followLinks ? 0 : (constants.O_NOFOLLOW ?? 0);
+  const handle = await open(path, READ_WITHOUT_WAITING | noFollow);
   try {
     const stats = await handle.stat();
     if (stats.isDirectory()) throw new CacheError('SOURCE_FAILED', `"${path}" is a directory, not a file`);

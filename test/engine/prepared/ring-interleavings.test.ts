@@ -21,6 +21,7 @@ import {
   tenancyWord,
 } from '../../../src/engine/prepared/ring-layout.ts';
 import type { ControlWords } from '../../../src/engine/publication.ts';
+import { seededBugFound } from '../../support/figures.ts';
 import {
   type Access,
   type Exploration,
@@ -388,6 +389,7 @@ describe('the exploration catches', () => {
     const [board, threads, expected] = mutants[mutant]!;
     const { failure } = exploreCompact(board, threads, 1);
     expect(String(failure?.error)).toMatch(expected);
+    seededBugFound('G2');
   });
 
   function bound(words: ControlWords): ControlWords {

@@ -12,17 +12,29 @@ export interface TestNode {
 
 export const NODE_COUNT = 500;
 
-/** Node `i` has an id that says which one it is. The last fifth of the networks holds two nodes each. */
+const NETWORK_COUNT = 400;
+
+/** Node `i` has an id that says which one it is. The first hundred networks hold two nodes each. */
 export function testNodes(count: number = NODE_COUNT): TestNode[] {
   return Array.from({ length: count }, (_, i) => {
-    const network = i % 400;
-    const host = 10 + Math.floor(i / 400);
+    const network = i % NETWORK_COUNT;
+    const host = 10 + Math.floor(i / NETWORK_COUNT);
     const ip =
       i % 10 === 9
         ? `2a01:4f8:${(network + 1).toString(16)}::${host}`
         : `5.${network >> 8}.${network & 255}.${host}`;
     return { id: (i + 1).toString(16).padStart(8, '0').repeat(8), ip, port: 1_025 + i, vetted: i % 5 !== 0 };
   });
+}
+
+/** Ids of vetted nodes that are alone in their networks: a selection of all that can be picked has them. */
+export function loneVettedIds(): string[] {
+  const nodes = testNodes();
+  const shared = nodes.length - NETWORK_COUNT;
+  return nodes
+    .slice(shared, NETWORK_COUNT)
+    .filter(({ vetted }) => vetted)
+    .map(({ id }) => id);
 }
 
 export function nodesCsv(nodes: readonly TestNode[]): string {

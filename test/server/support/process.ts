@@ -5,7 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { resolve } from 'node:path';
-import { until } from './until.ts';
+import { until } from '../../support/until.ts';
 
 const MAIN = resolve('src/server/main.ts');
 

@@ -1,6 +1,7 @@
 /** A whole server in this process, on free ports, over a small file; and a plain HTTP client for it. */
 import { Agent, type IncomingHttpHeaders, request } from 'node:http';
-import { pino } from 'pino';
+import { request as tlsRequest } from 'node:https';
+import { type Logger, pino } from 'pino';
 import type { ConfigKeyName } from '../../../src/server/config/table.ts';
 import { loadConfig } from '../../../src/server/config.ts';
 import { type RunningServer, startServer } from '../../../src/server/serve.ts';
@@ -30,7 +31,11 @@ const FLAGS: TestFlags = {
   'shutdown.drainDelayMs': '0',
 };
 
-export async function startTestServer(flags: TestFlags = {}): Promise<TestServer> {
+/** `log`: of the server; nothing is logged when it is absent. */
+export async function startTestServer(
+  flags: TestFlags = {},
+  log: Logger = pino({ level: 'silent' }),
+): Promise<TestServer> {
   const folder = await temporaryFolder();
   const source = await folder.file('nodes.csv', nodesCsv(testNodes()));
   const given = { 'source.location': source, ...FLAGS, ...flags };
@@ -38,7 +43,7 @@ export async function startTestServer(flags: TestFlags = {}): Promise<TestServer
     environment: {},
     flags: new Map(Object.entries(given) as [ConfigKeyName, string][]),
   });
-  const server = await startServer(config, pino({ level: 'silent' }));
+  const server = await startServer(config, log);
   if (flags['source.location'] === undefined) await server.cache.ready();
   const agent = new Agent({ keepAlive: true, maxSockets: 32 });
   return {
@@ -58,6 +63,8 @@ export interface CallOptions {
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Uint8Array;
   readonly agent?: Agent;
+  /** For `https:` only. */
+  readonly tls?: { readonly ca: string; readonly cert?: string; readonly key?: string };
 }
 
 export interface Answer {
@@ -89,9 +96,10 @@ export interface SelectionAnswer {
 }
 
 export function call(url: string, path: string, options: CallOptions = {}): Promise<Answer> {
-  const { method = options.body === undefined ? 'GET' : 'POST', headers, body, agent } = options;
+  const { method = options.body === undefined ? 'GET' : 'POST', headers, body, agent, tls } = options;
   return new Promise((resolve, reject) => {
-    const outgoing = request(new URL(url), {
+    const outgoing = (tls === undefined ? request : tlsRequest)(new URL(url), {
+      ...tls,
       path,
       method,
       headers: { ...headers, ...(body === undefined ? {} : { 'content-length': Buffer.byteLength(body) }) },

@@ -25,6 +25,7 @@ static void print_columns(const struct sortition_snapshot *snapshot) {
   }
   print_column("idIndex", -1, "", snapshot->id_index);
   print_column("wideAddress", -1, "", snapshot->wide_address);
+  print_column("networkKey", -1, "", snapshot->network_key);
   print_column("description", -1, "", snapshot->description);
   for (int i = 0; i < (int)snapshot->set_count; i++) {
     print_column("set", i, " rows", snapshot->sets[i].rows);
@@ -65,7 +66,10 @@ static void print_node(const struct sortition_snapshot *snapshot, uint32_t row) 
   printf("\",\"ip\":\"%.*s\",\"address\":\"", (int)length, text);
   for (size_t i = 0; i < sizeof address; i++) printf("%02x", address[i]);
   printf("\",\"port\":%u,\"network\":%u,", sortition_port(bytes), sortition_network(bytes));
-  printf("\"pool\":%u,\"codes\":[", sortition_pool(snapshot, row));
+  const uint8_t *key = sortition_network_key(snapshot, sortition_network(bytes));
+  printf("\"networkKey\":\"");
+  for (size_t i = 0; i < SORTITION_NETWORK_KEY_BYTES; i++) printf("%02x", key[i]);
+  printf("\",\"pool\":%u,\"codes\":[", sortition_pool(snapshot, row));
   for (uint32_t i = 0; i < snapshot->attribute_count; i++) {
     printf("%s%u", i == 0 ? "" : ",", sortition_code(snapshot, i, row));
   }
@@ -95,7 +99,8 @@ int main(int argument_count, char **arguments) {
     printf("{\"problem\":\"%s\"}\n", problem);
     return 0;
   }
-  printf("{\"generation\":%u,\"networks\":%u,", snapshot.generation, snapshot.networks);
+  printf("{\"generation\":%u,", snapshot.generation);
+  printf("\"networks\":[%u,%u],", snapshot.networks, snapshot.networks_used);
   printf("\"rows\":[%u,%u,%u],", snapshot.row_count, snapshot.vetted_rows, snapshot.new_rows);
   printf("\"readAtUnix\":%.17g,", snapshot.read_at_unix);
   print_columns(&snapshot);

@@ -51,6 +51,10 @@ describe('postgresSource', () => {
     [{ query: ' ' }, 'query', 'expected a text'],
     [{ statementTimeoutMs: 0.5 }, 'statementTimeoutMs', 'expected an integer'],
     [{ attributes: { country: 7 } }, 'attributes.country', 'expected a text'],
+    [{ changes: 'trigger' }, 'changes', 'expected "auto", "triggers", "updated-at", "none"'],
+    [{ changes: 'triggers', query: 'SELECT 1' }, 'changes', 'a query is only read as a whole'],
+    [{ pollMs: 10 }, 'pollMs', 'expected an integer from 50'],
+    [{ pollOverlapMs: -1 }, 'pollOverlapMs', 'expected an integer from 0'],
   ])('refuses %o and names the key', (options, field, message) => {
     const failure = expect(() => postgresSource(options as Loose));
     failure.toThrow(

@@ -1,5 +1,6 @@
 /**
- * `sortition check` of a Postgres source: connect, authenticate, database, relation, columns, types, rows.
+ * `sortition check` of a Postgres source: connect, authenticate, database, relation, columns, types, changes,
+ * rows.
  */
 import { CacheError } from '../../../engine/errors.ts';
 import { countRows, rowsStep } from '../row-counts.ts';
@@ -7,6 +8,7 @@ import type { CheckStep, ReadRequest } from '../row-source.ts';
 import { countCriteria } from '../sql/nodes.ts';
 import { beginRead, COMMIT_READ } from '../sql/transaction.ts';
 import { failureCode, postgresTarget, targetAddress } from './failures.ts';
+import { changesStep } from './feed/changes-step.ts';
 import type { ResolvedPostgres } from './options.ts';
 import type { ColumnProblem, PlanResult } from './plan.ts';
 import { findRelation, planRead } from './read-plan.ts';
@@ -106,6 +108,7 @@ async function* checkRows(
   const result = planRead(options, found.value, request.attributes);
   yield* columnSteps(result.problems, found.value.columns.size);
   if (result.problems.length > 0) return;
+  yield await changesStep(options, request);
   yield await countStep(session, result, options);
 }
 

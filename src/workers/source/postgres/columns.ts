@@ -45,6 +45,8 @@ export const COLUMN_ROLES = {
   versionMinor: { column: 'minor', accepts: ['integer'], criterion: 'old-version' },
   versionPatch: { column: 'patch', accepts: ['integer'], criterion: 'old-version' },
   release: { column: 'release', accepts: ['boolean'], criterion: 'not-release' },
+  /** When the row was last written: not read with the rows, only polled for changes. */
+  updatedAt: { column: 'updated_at', accepts: ['timestamp'], optional: true },
 } as const satisfies Record<string, ColumnRoleSpec>;
 
 export type ColumnRole = keyof typeof COLUMN_ROLES;

@@ -1,4 +1,6 @@
 /** Options of the Postgres source: plain data, their defaults, and their checks. Any thread. */
+
+import { CHANGE_MODES, type ChangeMode } from '../node-changes.ts';
 import {
   checkBoolean,
   checkInteger,
@@ -47,13 +49,30 @@ export interface PostgresSourceOptions {
   readonly query?: string;
   /** Attribute name → column. An attribute without an entry is read from the column of its own name. */
   readonly attributes?: Readonly<Record<string, string>>;
+  /**
+   * How changes become known between two loads: `auto` takes triggers where `sortition install-triggers` has
+   * made them, else the column `columns.updatedAt` where the table has it, else none.
+   */
+  readonly changes?: ChangeMode | 'auto';
+  /** Time between two polls of that column. */
+  readonly pollMs?: number;
+  /** How much longer ago than the newest time seen a poll looks: for transactions that commit late. */
+  readonly pollOverlapMs?: number;
   readonly connectTimeoutMs?: number;
   /** Limit of one statement; a whole load has its own deadline (`ReadRequest.signal`). */
   readonly statementTimeoutMs?: number;
   readonly applicationName?: string;
 }
 
-type Defaulted = 'table' | 'attributes' | 'connectTimeoutMs' | 'statementTimeoutMs' | 'applicationName';
+type Defaulted =
+  | 'table'
+  | 'attributes'
+  | 'changes'
+  | 'pollMs'
+  | 'pollOverlapMs'
+  | 'connectTimeoutMs'
+  | 'statementTimeoutMs'
+  | 'applicationName';
 type DefaultedThreshold = 'minFreeDiskBytes' | 'onlineWindowMs' | 'goneAfterMs' | 'nodeType' | 'releaseOnly';
 
 export type ResolvedThresholds = PostgresThresholds & Required<Pick<PostgresThresholds, DefaultedThreshold>>;
@@ -72,6 +91,9 @@ const DAY_MS = 24 * HOUR_MS;
 const DURATION_MS = { min: 1, max: 3_650 * DAY_MS };
 /** What a Postgres timeout setting can hold is 2^31 - 1 ms; a day is more than any load should take. */
 const TIMEOUT_MS = { min: 1, max: DAY_MS };
+/** Faster would be a load of its own; slower is what full loads are for. */
+const POLL_MS = { min: 50, max: HOUR_MS };
+const POLL_OVERLAP_MS = { min: 0, max: HOUR_MS };
 const COUNT = { min: 0, max: Number.MAX_SAFE_INTEGER };
 const INT4 = { min: -2_147_483_648, max: 2_147_483_647 };
 const VERSION = /^\d{1,9}\.\d{1,9}\.\d{1,9}$/;
@@ -85,6 +107,9 @@ const OPTION_KEYS: readonly string[] = [
   'thresholds',
   'query',
   'attributes',
+  'changes',
+  'pollMs',
+  'pollOverlapMs',
   'connectTimeoutMs',
   'statementTimeoutMs',
   'applicationName',
@@ -108,6 +133,7 @@ export function resolvePostgres(options: PostgresSourceOptions): ResolvedPostgre
   if (options.kind !== 'postgres') throw invalidOption('kind', 'expected "postgres"');
   checkConnection(options);
   checkTimes(options);
+  checkChanges(options);
   checkQuery(options);
   const thresholds = resolveThresholds(options.thresholds ?? {});
   const columns = resolveColumns(options.columns ?? {}, thresholds);
@@ -115,6 +141,9 @@ export function resolvePostgres(options: PostgresSourceOptions): ResolvedPostgre
     ...options,
     table: options.table ?? 'nodes',
     attributes: resolveAttributes(options.attributes ?? {}),
+    changes: options.changes ?? 'auto',
+    pollMs: options.pollMs ?? 1_000,
+    pollOverlapMs: options.pollOverlapMs ?? 10_000,
     connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
     statementTimeoutMs: options.statementTimeoutMs ?? 60_000,
     applicationName: options.applicationName ?? 'sortition',
@@ -141,11 +170,23 @@ function checkTimes(options: PostgresSourceOptions): void {
   }
 }
 
+function checkChanges({ changes, pollMs, pollOverlapMs }: PostgresSourceOptions): void {
+  const names = ['auto', ...CHANGE_MODES];
+  if (changes !== undefined && !names.includes(changes)) {
+    throw invalidOption('changes', `expected ${names.map(name => `"${name}"`).join(', ')}`);
+  }
+  if (pollMs !== undefined) checkInteger(pollMs, 'pollMs', POLL_MS);
+  if (pollOverlapMs !== undefined) checkInteger(pollOverlapMs, 'pollOverlapMs', POLL_OVERLAP_MS);
+}
+
 /** A replaced query replaces these too: setting both would leave one of them silently without effect. */
 function checkQuery(options: PostgresSourceOptions): void {
   if (options.table !== undefined) checkText(options.table, 'table');
   if (options.query === undefined) return;
   checkText(options.query, 'query');
+  if (options.changes === 'triggers' || options.changes === 'updated-at') {
+    throw invalidOption('changes', `"${options.changes}" needs a table; a query is only read as a whole`);
+  }
   for (const field of ['table', 'columns', 'thresholds', 'attributes'] as const) {
     if (options[field] !== undefined)
       throw invalidOption(field, 'has no effect beside "query": leave one out');

@@ -4,7 +4,14 @@
  */
 import { CacheError } from '../../../engine/errors.ts';
 import { didYouMean, nearest } from '../nearest.ts';
-import { failConditions, firstFailed, isSet, type SqlColumn } from '../sql/criteria.ts';
+import {
+  failConditions,
+  firstFailed,
+  isSet,
+  READ_CLOCK,
+  type SqlColumn,
+  type SqlColumns,
+} from '../sql/criteria.ts';
 import { NO_TEXT, quoteIdentifier } from '../sql/introspect.ts';
 import { type ReadPlan, rowColumns } from '../sql/nodes.ts';
 import {
@@ -31,6 +38,18 @@ export interface PlanResult {
   readonly problems: readonly ColumnProblem[];
 }
 
+/** How the expressions of a plan name the row that they judge, and the time as of which they do. */
+export interface RowForm {
+  readonly alias: string;
+  readonly clock: string;
+}
+
+const READ_FORM: RowForm = { alias: 'n', clock: READ_CLOCK };
+/**
+ * A node whose last contact is older than this part of the online window is `nearly offline`. A check-in
+ * that ends this is a change of the node; one before it changes nothing that a selection sees.
+ */
+const NEARLY_OFFLINE_RATIO = 3 / 4;
 /** Problems that a message lists; the rest is counted. */
 const PROBLEMS_SHOWN_MAX = 5;
 
@@ -48,6 +67,7 @@ export function planTable(
   options: ResolvedPostgres,
   relation: Relation,
   attributes: readonly string[],
+  form: RowForm = READ_FORM,
 ): PlanResult {
   const problems: ColumnProblem[] = [];
   const columns = new Map<ColumnRole, SqlColumn>();
@@ -57,24 +77,33 @@ export function planTable(
     const found = relation.columns.get(name);
     const problem = examine(options, relation, role, name, found);
     if (problem !== undefined) problems.push(problem);
-    else if (found !== undefined) columns.set(role, sqlColumn(found));
+    else if (found !== undefined) columns.set(role, sqlColumn(found, form.alias));
   }
-  const read = planAttributes(options, relation, attributes);
+  const read = planAttributes(options, relation, attributes, form);
   problems.push(...read.problems);
-  const conditions = failConditions(columns, options.thresholds);
+  const conditions = failConditions(columns, options.thresholds, form.clock);
   const vetted = vettedExpression(columns.get('vetted'));
   const ineligible = firstFailed(conditions, INELIGIBLE_CRITERIA);
-  const { id, address, ip, port, network } = Object.fromEntries(columns) as Partial<
+  const { id, address, ip, port, network, lastContact } = Object.fromEntries(columns) as Partial<
     Record<ColumnRole, SqlColumn>
   >;
   const plan = {
     relation: `${relation.sql} AS n`,
-    ...rowColumns({ id, address, ip, port, network, vetted, ineligible, attributes: read.expressions }),
+    ...rowColumns({
+      ...{ id, address, ip, port, network, vetted, ineligible, lastContact },
+      attributes: read.expressions,
+    }),
     vetted,
     absent: firstFailed(conditions, ABSENT_CRITERIA),
     ineligible,
+    nearlyOffline: nearlyOffline(options, columns, form.clock),
   };
   return { plan, problems };
+}
+
+function nearlyOffline(options: ResolvedPostgres, columns: SqlColumns, clock: string): string {
+  const onlineWindowMs = Math.floor(options.thresholds.onlineWindowMs * NEARLY_OFFLINE_RATIO);
+  return failConditions(columns, { ...options.thresholds, onlineWindowMs }, clock).get('offline') ?? 'false';
 }
 
 /** Without such a column every node is vetted. */
@@ -82,8 +111,8 @@ export function vettedExpression(column: SqlColumn | undefined): string {
   return column === undefined ? 'true' : `(${isSet(column)})`;
 }
 
-export function sqlColumn(column: RelationColumn): SqlColumn {
-  return { sql: `n.${quoteIdentifier(column.name)}`, kind: column.kind };
+export function sqlColumn(column: RelationColumn, alias: string = READ_FORM.alias): SqlColumn {
+  return { sql: `${alias}.${quoteIdentifier(column.name)}`, kind: column.kind };
 }
 
 /** The column that a role reads, or null when nothing that is configured needs the role. */
@@ -94,6 +123,8 @@ function neededColumn(options: ResolvedPostgres, role: ColumnRole): string | nul
     if (thresholds.minimumVersion === undefined) return null;
     if (role !== 'version' && columns.version !== null) return null;
   }
+  // No row needs it. Where it was named, that it is missing is said all the same.
+  if (role === 'updatedAt' && !options.mappedRoles.includes(role)) return null;
   return columns[role];
 }
 
@@ -138,13 +169,14 @@ function planAttributes(
   options: ResolvedPostgres,
   relation: Relation,
   attributes: readonly string[],
+  form: RowForm,
 ): { expressions: string[]; problems: ColumnProblem[] } {
   const problems: ColumnProblem[] = [];
   const expressions = attributes.map(attribute => {
     const mapped = Object.hasOwn(options.attributes, attribute) ? options.attributes[attribute]! : undefined;
     const name = mapped ?? (attribute === 'country' ? options.columns.country : attribute);
     const found = name === null ? undefined : relation.columns.get(name);
-    if (found?.readable === true) return `${sqlColumn(found).sql}::text`;
+    if (found?.readable === true) return `${sqlColumn(found, form.alias).sql}::text`;
     problems.push(attributeProblem(relation, attribute, name, mapped === undefined));
     return NO_TEXT;
   });

@@ -39,6 +39,7 @@ export function planQuery(relation: Relation, attributes: readonly string[]): Pl
       network: column('network'),
       vetted,
       ineligible: reason,
+      lastContact: undefined,
       attributes: attributes.map(name => {
         const found = column(name);
         return found === undefined ? NO_TEXT : `${found.sql}::text`;
@@ -47,6 +48,7 @@ export function planQuery(relation: Relation, attributes: readonly string[]): Pl
     vetted,
     absent: NO_TEXT,
     ineligible: reason,
+    nearlyOffline: 'false',
   };
   const unknown = attributes.filter(name => !relation.columns.has(name));
   return {

@@ -14,12 +14,20 @@ import type { PostgresSession } from './session.ts';
 
 export interface RelationColumn {
   readonly name: string;
+  /** The base type, as the catalog names it: `timestamptz`. */
+  readonly type: string;
   readonly kind: TypeKind;
   readonly typeShown: string;
   readonly readable: boolean;
 }
 
 export interface Relation {
+  /** Absent: a query, not a relation of the database. */
+  readonly oid?: string;
+  /** `table`, `view`, `materialized view`, `foreign table`, `query`. */
+  readonly kind: string;
+  /** Quoted; absent where `oid` is. */
+  readonly schema?: string;
   /** As it stands in a statement, quoted and qualified. */
   readonly sql: string;
   /** As it stands in a message: `table public.nodes`. */
@@ -39,7 +47,7 @@ export async function findTable(session: PostgresSession, table: string): Promis
       { field: 'table' },
     );
   }
-  const [oid, sql, kind, readable] = found as [string, string, string, string];
+  const [oid, sql, kind, readable, schema] = found as [string, string, string, string, string];
   const title = `${kind} ${sql}`;
   if (readable !== 'true') {
     const { user } = session.target;
@@ -50,7 +58,7 @@ export async function findTable(session: PostgresSession, table: string): Promis
   const columns = rows.map(([name, type, typeShown, mayRead]) =>
     relationColumn(name!, type!, typeShown!, mayRead === 'true'),
   );
-  return { sql, title, columns: new Map(columns.map(column => [column.name, column])) };
+  return { oid, kind, schema, sql, title, columns: new Map(columns.map(column => [column.name, column])) };
 }
 
 /** The shape of a replaced query. Two columns of one name are refused: which is meant cannot be known. */
@@ -67,11 +75,11 @@ export async function findQuery(session: PostgresSession, query: string): Promis
     const [, type, typeShown] = types.get(dataTypeID) ?? [];
     columns.set(name, relationColumn(name, type ?? 'unknown', typeShown ?? `oid ${dataTypeID}`, true));
   }
-  return { sql, title: 'the query', columns };
+  return { kind: 'query', sql, title: 'the query', columns };
 }
 
 function relationColumn(name: string, type: string, typeShown: string, readable: boolean): RelationColumn {
-  return { name, kind: typeKind(type), typeShown, readable };
+  return { name, type, kind: typeKind(type), typeShown, readable };
 }
 
 const TYPES_SHOWN: Readonly<Record<TypeKind, string>> = {

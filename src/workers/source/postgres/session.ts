@@ -1,8 +1,8 @@
 /**
- * One connection for one load, on the loader thread. A load takes a fresh one: against a refresh of a minute
- * or more a connect of some milliseconds is nothing, and a broken connection can never be met. An abort
- * destroys the socket and asks the server to cancel the statement, which would otherwise run on to its own
- * timeout.
+ * One connection, on the loader thread. A load takes a fresh one: against a refresh of a minute or more a
+ * connect of some milliseconds is nothing, and a broken connection can never be met. What has to be known at
+ * once (changes, the rows of changed nodes) comes over sessions that are kept. An abort destroys the socket
+ * and asks the server to cancel the statement, which would otherwise run on to its own timeout.
  */
 import { connect, Socket } from 'node:net';
 import type { Readable } from 'node:stream';
@@ -34,6 +34,8 @@ export interface QueryResult {
 const CANCEL_TIMEOUT_MS = 1_000;
 /** A polite goodbye that takes longer is cut off. */
 const CLOSE_TIMEOUT_MS = 1_000;
+/** Idle time after which the system asks the other end whether it is still there. */
+const KEEP_ALIVE_MS = 10_000;
 const PASSWORD_BYTES_MAX = 4_096;
 const RECEIVE_BYTES = 256 * 1024;
 
@@ -43,30 +45,41 @@ export class PostgresSession {
   readonly #client: PostgresClient;
   readonly #received: Received;
   readonly #socket: Socket;
-  readonly #signal: AbortSignal;
   readonly #context: FailureContext;
+  readonly #stopping = new AbortController();
+  readonly #signal = this.#stopping.signal;
+  /** Takes the session off the signal that it was opened with. */
+  #forget: () => void = () => undefined;
   #queryCount = 0;
+  /**
+   * Why the connection ends, which is known before it does. Between two queries nobody else hears of it, and
+   * of a later query the driver says only that it is too late.
+   */
+  #brokenBy: Error | undefined;
+  readonly #lost = Promise.withResolvers<CacheError>();
 
-  private constructor(
-    client: PostgresClient,
-    received: Received,
-    signal: AbortSignal,
-    context: FailureContext,
-  ) {
+  private constructor(client: PostgresClient, received: Received, context: FailureContext) {
     this.#client = client;
     this.#received = received;
     this.#socket = received.socket;
-    this.#signal = signal;
     this.#context = context;
+    this.#client.on('error', error => {
+      this.#brokenBy ??= error;
+    });
+    this.#client.once('end', () => {
+      this.#brokenBy ??= new Error('Connection terminated');
+      this.#lost.resolve(this.#failure(this.#brokenBy));
+    });
   }
 
+  /** The session ends when `signal` aborts. */
   static async open(options: ResolvedPostgres, signal: AbortSignal): Promise<PostgresSession> {
     const context = { ...options, target: postgresTarget(options) };
     const received = new Received();
     try {
       const client = await sourceClient(options, received.socket);
-      const session = new PostgresSession(client, received, signal, context);
-      await session.#connect();
+      const session = new PostgresSession(client, received, context);
+      await session.#connect(signal);
       return session;
     } catch (error) {
       received.socket.destroy();
@@ -78,35 +91,58 @@ export class PostgresSession {
     return this.#context.target;
   }
 
-  async query(text: string, values: readonly unknown[] = []): Promise<QueryResult> {
-    this.#queryCount++;
-    try {
-      const result = await this.#client.query({
-        text,
-        values: [...values],
-        rowMode: 'array',
-        types: AS_TEXT,
-      });
-      return { rows: result.rows as Cell[][], fields: result.fields };
-    } catch (error) {
-      throw this.#signal.aborted
-        ? abortFailure(this.#signal, describe(this.#context.target))
-        : postgresFailure(error, this.#context);
-    } finally {
-      this.#queryCount--;
-    }
+  /** Resolves with the reason when the connection has ended, whoever ended it. */
+  get lost(): Promise<CacheError> {
+    return this.#lost.promise;
   }
 
-  /** Runs `select` as a COPY in binary; yields its rows as they come. */
-  async *copy(select: string, rows: CopyRows): AsyncGenerator<FieldRows> {
+  /** Hands `take` what the channels send that this session listens to. */
+  onNotification(take: (channel: string, payload: string) => void): void {
+    this.#client.on('notification', ({ channel, payload }) => take(channel, payload ?? ''));
+  }
+
+  /** Ends the session with that reason: statements under way, and later ones, throw it. */
+  stop(reason: unknown): void {
+    if (!this.#signal.aborted) this.#stopping.abort(reason);
+    this.#cut();
+  }
+
+  /** Lets `signal` end the session too, until the returned function is called. */
+  obey(signal: AbortSignal): () => void {
+    const stop = () => this.stop(signal.reason);
+    if (signal.aborted) stop();
+    else signal.addEventListener('abort', stop, { once: true });
+    return () => signal.removeEventListener('abort', stop);
+  }
+
+  /** Runs one statement, or several with `;` between them: then the last one's result is returned. */
+  async query(text: string, values: readonly unknown[] = []): Promise<QueryResult> {
+    return (await this.#run(text, values)).at(-1)!;
+  }
+
+  /** Runs several statements in one message; returns the result of each. */
+  queries(text: string): Promise<readonly QueryResult[]> {
+    return this.#run(text, []);
+  }
+
+  /**
+   * Runs `select` as a COPY in binary; yields its rows as they come. `before` and `after` are statements sent
+   * with it, in one message; the results of them all are returned.
+   */
+  async *copy(
+    select: string,
+    rows: CopyRows,
+    { before = '', after = '' }: { readonly before?: string; readonly after?: string } = {},
+  ): AsyncGenerator<FieldRows, readonly QueryResult[]> {
     const { connection } = this.#client as unknown as { connection: { stream: Readable } };
     this.#received.inPlace = true;
     try {
-      const statement = this.query(`COPY (${select}) TO STDOUT (FORMAT binary)`);
+      const statement = this.#run(`${before}COPY (${select}) TO STDOUT (FORMAT binary)${after}`, []);
       for await (const some of copiedRows(connection.stream, statement, rows)) {
-        if (this.#signal.aborted) throw abortFailure(this.#signal, describe(this.#context.target));
+        this.#throwIfStopped();
         yield some;
       }
+      return await statement;
     } finally {
       this.#received.inPlace = false;
     }
@@ -114,35 +150,61 @@ export class PostgresSession {
 
   /** Ends the connection; a statement that still runs is cancelled. */
   async close(): Promise<void> {
-    this.#signal.removeEventListener('abort', this.#abort);
-    if (this.#queryCount > 0) this.#abort();
+    this.#forget();
+    if (this.#queryCount > 0) this.#cut();
     if (this.#socket.destroyed) return;
     const cut = setTimeout(() => this.#socket.destroy(), CLOSE_TIMEOUT_MS);
     await this.#client.end();
     clearTimeout(cut);
   }
 
-  async #connect(): Promise<void> {
-    this.#signal.throwIfAborted();
-    // A connection that breaks between two queries is met by the next query.
-    this.#client.on('error', () => undefined);
-    this.#signal.addEventListener('abort', this.#abort);
+  async #run(text: string, values: readonly unknown[]): Promise<QueryResult[]> {
+    this.#queryCount++;
     try {
+      this.#throwIfStopped();
+      if (this.#brokenBy !== undefined) throw this.#brokenBy;
+      const query = { text, values: [...values], rowMode: 'array' as const, types: AS_TEXT };
+      // The driver's types do not know that several statements have several results.
+      const results = [await this.#client.query(query)].flat();
+      return results.map(({ rows, fields }) => ({ rows: rows as Cell[][], fields }));
+    } catch (error) {
+      throw this.#failure(error);
+    } finally {
+      this.#queryCount--;
+    }
+  }
+
+  #failure(error: unknown): CacheError {
+    return this.#signal.aborted
+      ? abortFailure(this.#signal, describe(this.#context.target))
+      : postgresFailure(error, this.#context);
+  }
+
+  #throwIfStopped(): void {
+    if (this.#signal.aborted) throw abortFailure(this.#signal, describe(this.#context.target));
+  }
+
+  async #connect(signal: AbortSignal): Promise<void> {
+    this.#forget = this.obey(signal);
+    try {
+      this.#signal.throwIfAborted();
       await this.#client.connect();
       this.#signal.throwIfAborted();
     } catch (error) {
-      this.#signal.removeEventListener('abort', this.#abort);
+      this.#forget();
       throw error;
     }
   }
 
-  readonly #abort = (): void => {
+  #cut(): void {
+    if (this.#socket.destroyed) return;
     const { processID, secretKey } = this.#client as unknown as { processID: unknown; secretKey: unknown };
-    if (typeof processID === 'number' && typeof secretKey === 'number') {
+    const running = this.#queryCount > 0;
+    if (running && typeof processID === 'number' && typeof secretKey === 'number') {
       sendCancel(this.#context.target, processID, secretKey);
     }
     this.#socket.destroy();
-  };
+  }
 }
 
 /**
@@ -179,6 +241,7 @@ async function sourceClient(options: ResolvedPostgres, socket: Socket): Promise<
     connectionTimeoutMillis: options.connectTimeoutMs,
     application_name: options.applicationName,
     keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
   });
   // Set afterwards: in the driver's options a connection string wins, even one without a password.
   if (password !== undefined) client.password = password;

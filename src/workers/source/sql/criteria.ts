@@ -12,15 +12,24 @@ export interface SqlColumn {
 
 export type SqlColumns = ReadonlyMap<ColumnRole, SqlColumn>;
 
+/** The start of the transaction, on the database's own clock: the same for every row of a read. */
+export const READ_CLOCK = 'now()';
+
 /** True where a mark is set: a boolean that is true, or a time that is not null. */
 export function isSet(column: SqlColumn): string {
   return column.kind === 'boolean' ? `${column.sql} IS TRUE` : `${column.sql} IS NOT NULL`;
 }
 
 /**
- * Criterion → condition under which a node fails it; criteria whose columns are switched off are left out.
+ * Criterion → condition under which a node fails it, as of `clock`; criteria whose columns are switched off
+ * are left out.
  */
-export function failConditions(columns: SqlColumns, thresholds: ResolvedThresholds): Map<string, string> {
+export function failConditions(
+  columns: SqlColumns,
+  thresholds: ResolvedThresholds,
+  clock: string,
+): Map<string, string> {
+  const before = (column: SqlColumn, agoMs: number) => timeBefore(column, agoMs, clock);
   const conditions = new Map<string, string>();
   const add = (name: string, role: ColumnRole, condition: (column: SqlColumn) => string): void => {
     const column = columns.get(role);
@@ -59,12 +68,9 @@ function below(column: SqlColumn, minimum: number): string {
   return `COALESCE(${column.sql} < ${minimum}, true)`;
 }
 
-/**
- * `now()` is the start of the transaction, on the database's own clock: the same for every row. As a query of
- * its own it is worked out once and not for every row (60 ns each, measured 2026-11).
- */
-function before(column: SqlColumn, agoMs: number): string {
-  return `${column.sql} < (SELECT now() - interval '${agoMs} milliseconds')`;
+/** As a query of its own the time is worked out once and not for every row (60 ns each, measured 2026-11). */
+function timeBefore(column: SqlColumn, agoMs: number, clock: string): string {
+  return `${column.sql} < (SELECT ${clock} - interval '${agoMs} milliseconds')`;
 }
 
 function versionBelow(columns: SqlColumns, minimum: string | undefined): string | undefined {

@@ -3,13 +3,17 @@
  * views.
  */
 
-/** `$1`: the name as SQL writes it. No row is an unknown name. Cells: oid, quoted name, kind, may be read. */
+/**
+ * `$1`: the name as SQL writes it. No row is an unknown name. Cells: oid, quoted name, kind, may be read,
+ * quoted schema.
+ */
 export const FIND_RELATION = `
   SELECT c.oid::text,
          quote_ident(s.nspname) || '.' || quote_ident(c.relname),
          CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table'
                         WHEN 'r' THEN 'table' WHEN 'p' THEN 'table' ELSE 'relation' END,
-         (has_table_privilege(c.oid, 'SELECT') OR has_any_column_privilege(c.oid, 'SELECT'))::text
+         (has_table_privilege(c.oid, 'SELECT') OR has_any_column_privilege(c.oid, 'SELECT'))::text,
+         quote_ident(s.nspname)
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace
    WHERE c.oid = to_regclass($1)`;

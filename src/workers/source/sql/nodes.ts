@@ -16,6 +16,8 @@ export interface ReadPlan {
   readonly absent: string;
   /** Name of the first criterion that keeps the node out of selections, or NULL. */
   readonly ineligible: string;
+  /** Boolean: the node's last contact is so old that the next one has to be known. */
+  readonly nearlyOffline: string;
 }
 
 export interface ReadColumn extends CopyColumn {
@@ -32,6 +34,7 @@ export interface RowExpressions {
   readonly network: SqlColumn | undefined;
   readonly vetted: string;
   readonly ineligible: string;
+  readonly lastContact: SqlColumn | undefined;
   readonly attributes: readonly string[];
 }
 
@@ -50,6 +53,7 @@ export function rowColumns(row: RowExpressions): Pick<ReadPlan, 'columns' | 'for
   add(FIELD.network, row.network);
   addText(FIELD.vetted, row.vetted);
   addText(FIELD.ineligible, row.ineligible);
+  add(FIELD.lastContact, row.lastContact);
   row.attributes.forEach((sql, i) => {
     addText(FIELD.attributes + i, sql);
   });
@@ -65,6 +69,19 @@ export function rowColumns(row: RowExpressions): Pick<ReadPlan, 'columns' | 'for
 export function selectNodes(plan: ReadPlan): string {
   const cells = plan.columns.map(({ sql }) => sql);
   return `SELECT ${cells.join(', ')} FROM ${plan.relation}${present(plan)}`;
+}
+
+/** The same for the nodes whose id is in `list`, a literal of `idList`. Needs the index of the ids. */
+export function selectGivenNodes(plan: ReadPlan, list: string): string {
+  const id = plan.columns.find(({ field }) => field === FIELD.id)?.sql ?? NO_TEXT;
+  const given = `${id} = ANY (${list})`;
+  return `${selectNodes(plan)}${plan.absent === NO_TEXT ? ' WHERE ' : ' AND '}${given}`;
+}
+
+/** Boolean: the node is in no selection, whatever keeps it out. */
+export function outOfSelections(plan: ReadPlan): string {
+  const reasons = [plan.absent, plan.ineligible].filter(sql => sql !== NO_TEXT);
+  return reasons.length === 0 ? 'false' : `(${reasons.map(sql => `${sql} IS NOT NULL`).join(' OR ')})`;
 }
 
 /** Cells: criterion, count. */
