@@ -22,6 +22,7 @@ import type {
 import type { Cache } from './cache-types.ts';
 import type { SelectionTask, SelectionTaskResult, TendOrder, TendResult, TendTask } from './messages.ts';
 import type { SelectionWorkerData } from './selection-worker-data.ts';
+import { terminateOrLeave } from './thread-end.ts';
 import { SELECTION_WORKER_URL } from './worker-urls.ts';
 
 export interface SelectionPoolOptions {
@@ -63,6 +64,8 @@ export interface SelectionPool {
 
 const DEFAULT_TASK_TIMEOUT_MS = 10_000;
 const CLOSE_TIMEOUT_MS = 2_000;
+/** For the end of a worker that has thrown. */
+const END_TIMEOUT_MS = 10_000;
 /** Heap of one worker; snapshots are shared memory and do not count. */
 const WORKER_HEAP_MB = 256;
 
@@ -117,6 +120,13 @@ class PiscinaPool implements SelectionPool {
     });
     // Piscina reports here what it also rejects its tasks with; without a listener it would end the process.
     this.#piscina.on('error', () => {});
+    this.#piscina.on('workerCreate', ({ id }: { readonly id: number }) => this.#seeToEnd(id));
+  }
+
+  /** Piscina orders once that a worker ends that has thrown, which is not always enough. */
+  #seeToEnd(threadId: number): void {
+    const worker = this.#piscina.threads.find(thread => thread.threadId === threadId);
+    worker?.once('error', () => void terminateOrLeave(worker, 'a selection worker', END_TIMEOUT_MS));
   }
 
   async warmUp(): Promise<void> {
