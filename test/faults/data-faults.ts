@@ -24,9 +24,9 @@ async function refusedBy(run: Run, validator: string): Promise<ServerStatus> {
   const { lastError } = status.loader;
   run.check(status.ready, 'it stays ready');
   run.check(lastError?.code === 'SNAPSHOT_REJECTED', `the status says why: ${lastError?.code}`);
-  const metric = await scene.server.metric(`loads_refused_total{validator="${validator}"}`);
-  run.check(metric > 0, 'the metric of refused loads is up');
-  run.check(scene.server.hasLogged(/SNAPSHOT_REJECTED/), 'the log says so');
+  const metric = `loads_refused_total{validator="${validator}"}`;
+  await run.until('the metric of refused loads is up', async () => (await scene.server.metric(metric)) > 0);
+  await run.until('the log says so', () => scene.server.hasLogged(/SNAPSHOT_REJECTED/));
   for (const step of ['build', 'validate', 'judge'] as const) run.hit(step);
   return status;
 }

@@ -128,7 +128,9 @@ async function harmedFiles(run: Run): Promise<void> {
     run.check(ready && generation > 0, `${what}: the file before it is served`);
     run.check(loader.restored?.path === `${path}.previous`, `${what}: and is named`);
     run.check(loader.restored?.problem !== undefined, `${what}: and what is wrong with the newest is said`);
-    run.check(scene.server.hasLogged(/the snapshot file could not be used/), `${what}: the log says so`);
+    await run.until(`${what}: the log says so`, () =>
+      scene.server.hasLogged(/the snapshot file could not be used/),
+    );
     scene.target = scene.url;
     await run.last(0.1);
     await rm(path, { recursive: true, force: true });

@@ -35,7 +35,7 @@ export interface FaultRunOptions<Scene extends Described> {
 }
 
 const LOOK_EVERY_MS = 20;
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 30_000;
 
 export class FaultRun<Scene extends Described = ServedScene> {
   readonly scene: Scene;

@@ -55,8 +55,10 @@ async function busAway(run: Run): Promise<void> {
   );
   await run.last();
   run.check((await scene.status()).ready, 'it is ready');
-  const metric = await scene.server.metric('fleet_problem{about="bus"}');
-  run.check(metric === 1, 'the metric says that there is a problem with the bus');
+  await run.until(
+    'the metric says that there is a problem with the bus',
+    async () => (await scene.server.metric('fleet_problem{about="bus"}')) === 1,
+  );
   await mended(run, () => {
     for (const way of busWays(run)) way.mend();
   });

@@ -23,8 +23,13 @@ async function servesLastGood({ scene, check, until }: Bound): Promise<void> {
     loader.lastError!.code.startsWith('SOURCE_'),
     `the failure is of the source: ${loader.lastError!.code}`,
   );
-  check((await scene.server.metric('failures_consecutive')) > 0, 'the metric of failures in a row is up');
-  check(scene.server.hasLogged(/the last good one stays/), 'the log says that the last good one stays');
+  await until(
+    'the metric of failures in a row is up',
+    async () => (await scene.server.metric('failures_consecutive')) > 0,
+  );
+  await until('the log says that the last good one stays', () =>
+    scene.server.hasLogged(/the last good one stays/),
+  );
 }
 
 type Bound = Pick<Run, 'scene' | 'check' | 'until'>;

@@ -172,9 +172,9 @@ function loaderAtSteps(steps: readonly Step[], actions: readonly TrapAction[]): 
     run.note(`${killed} times at ${steps.length} steps, ${rounds} rounds`);
     const status = await run.scene.status();
     run.check(status.generation > generation, 'generations went on');
-    run.check(
-      server.hasLogged(/the loader thread had to be started again/) || actions[0]!.kind === 'stall',
+    await run.until(
       'the log says so',
+      () => server.hasLogged(/the loader thread had to be started again/) || actions[0]!.kind === 'stall',
     );
     await run.mend(
       () => server.inside('clear'),
@@ -219,7 +219,7 @@ function harmLoader(expression: string): Fault['run'] {
       lastError === undefined || lastError.code === 'LOADER_LOST' || lastError.code.startsWith('SOURCE_'),
       `the status says what was: ${lastError?.code}`,
     );
-    run.check(scene.server.hasLogged(/LOADER_LOST/), 'the log says so');
+    await run.until('the log says so', () => scene.server.hasLogged(/LOADER_LOST/));
     await run.mend(() => undefined, 'it loads', await scene.loadedAgain());
   };
 }

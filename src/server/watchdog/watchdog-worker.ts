@@ -19,6 +19,7 @@ const watch = new BeatWatch(beatEveryMs, performance.now());
 const answers = new ProbeAnswers(options, () => watch.look(performance.now()), beat);
 
 const UNANSWERED = { noStack: 'it went on before the debugger had answered' };
+const UNSEEN = { noStack: 'it went on before it was looked at' };
 
 /** The stall that goes on, with what is known of it. */
 let stall: { found: Omit<Stall, 'stalledMs'>; isHung: boolean } | undefined;
@@ -61,11 +62,18 @@ async function hangs(own: NonNullable<typeof stall>): Promise<void> {
   openLog(log).error({ stalledMs, ...own.found }, 'the main thread hangs');
 }
 
+function lastsAsHang(stillMs: number): boolean {
+  return hungMs > 0 && stillMs > hungMs;
+}
+
+function lastsAsStall(stillMs: number): boolean {
+  return lastsAsHang(stillMs) || (stallMs > 0 && stillMs > stallMs);
+}
+
 function look(): void {
   const stillMs = answers.stillMs();
-  const isHung = hungMs > 0 && stillMs > hungMs;
-  const isStalled = isHung || (stallMs > 0 && stillMs > stallMs);
-  if (isStalled && stall === undefined) void stalls();
+  const isHung = lastsAsHang(stillMs);
+  if (lastsAsStall(stillMs) && stall === undefined) void stalls();
   if (isHung && stall !== undefined && !stall.isHung) void hangs(stall);
 }
 
@@ -76,7 +84,8 @@ function heard(message: MessageToWatchdog): void {
   }
   const stalledMs = Math.round(watch.beat(performance.now()));
   answers.setBeat(message.beat);
-  if (stall !== undefined) post({ kind: 'stalled', stalledMs, ...stall.found });
+  const found = stall?.found ?? (lastsAsStall(stalledMs) ? UNSEEN : undefined);
+  if (found !== undefined) post({ kind: 'stalled', stalledMs, ...found });
   stall = undefined;
 }
 
