@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net';
 import { expect, test } from 'vitest';
 import { figure } from '../support/figures.ts';
+import { StolenTime } from '../support/stolen-time.ts';
 import { rawConnection } from './support/raw.ts';
 import { startTestServer } from './support/server.ts';
 
@@ -88,6 +89,7 @@ test('1,000 slow connections are closed within 10 s, and a good client is served
   const server = await startTestServer({ serveFrom: 'in-place' });
   try {
     let ended = false;
+    const stolen = new StolenTime();
     const clients = Array.from({ length: CONNECTIONS }, (_, i) => {
       const kind = kindOf(i);
       return slowClient(server.url, kind).then(lifeMs => ({ name: kind.name, lifeMs }));
@@ -109,9 +111,11 @@ test('1,000 slow connections are closed within 10 s, and a good client is served
     for (const { name, lifeMs } of await all) {
       longest.set(name, Math.max(longest.get(name) ?? 0, Math.round(lifeMs)));
     }
+    // Clients and server share this thread: what other programs take of it, they cannot use.
+    const limitMs = CLOSED_WITHIN_MS + stolen.ms();
     const figures = JSON.stringify(Object.fromEntries(longest));
     expect([...longest.keys()].toSorted()).toEqual(KINDS.map(({ name }) => name).toSorted());
-    for (const lifeMs of longest.values()) expect(lifeMs, figures).toBeLessThan(CLOSED_WITHIN_MS);
+    for (const lifeMs of longest.values()) expect(lifeMs, figures).toBeLessThan(limitMs);
     expect(served).toBeGreaterThan(100);
     figure(
       'G10',

@@ -100,13 +100,13 @@ describe('a refresh', () => {
   });
 
   test('comes by itself on the interval, earlier by a random part of it', async () => {
-    const { cache, states } = await open(vettedNodes(20), { refresh: { everyMs: 40, jitterRatio: 0.5 } });
+    const { cache, states } = await open(vettedNodes(20), { refresh: { everyMs: 100, jitterRatio: 0.5 } });
     await until('twenty generations', () => cache.generation() >= 20);
     // What is said later in a wait is what is left of it then.
     const begun = states.filter(({ state }, i) => state === 'waiting' && states[i - 1]?.state !== state);
     const waits = begun.map(({ nextLoadInMs }) => nextLoadInMs!);
-    expect(Math.min(...waits)).toBeGreaterThanOrEqual(10);
-    expect(Math.max(...waits)).toBeLessThanOrEqual(40);
+    expect(Math.min(...waits)).toBeGreaterThanOrEqual(25);
+    expect(Math.max(...waits)).toBeLessThanOrEqual(100);
     expect(new Set(waits).size).toBeGreaterThan(3);
   });
 
@@ -124,7 +124,8 @@ describe('a refresh', () => {
     const { cache, states } = await open(vettedNodes(20), { refresh: { everyMs: 1, jitterRatio: 0 } });
     await until('five generations', () => cache.generation() >= 5);
     const waits = states.filter(({ state }) => state === 'waiting').map(({ nextLoadInMs }) => nextLoadInMs);
-    expect(new Set(waits)).toEqual(new Set([10]));
+    // A busy machine may take some of the pause between its plan and the report.
+    expect(Math.max(...waits.map(wait => wait ?? Number.POSITIVE_INFINITY))).toBe(10);
   });
 });
 

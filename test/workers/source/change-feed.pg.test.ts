@@ -215,8 +215,8 @@ test('a commit is known, and its rows are there, within milliseconds', async () 
   process.stdout.write(
     `${COMMITS} commits to the change: ${shown(knownMs)}; to its rows: ${shown(thereMs)}\n`,
   );
-  // Ten times what it takes on a machine that has nothing else to do.
-  expect(quantile(thereMs, 0.5)).toBeLessThan(25);
+  // How long it takes is for bench:fresh to say; this is a notification, and no poll.
+  expect(quantile(thereMs, 0.5)).toBeLessThan(250);
 });
 
 describe('the feed goes on after', () => {
