@@ -186,7 +186,10 @@ export class HttpLoad {
     } catch (error) {
       const failure = error as NodeJS.ErrnoException;
       if (atFirst.mayFail(failure) || this.#mayFail(failure)) counts.refused++;
-      else fail(counts, failure.code ?? failure.message);
+      else {
+        const seconds = ((performance.now() - sentMs) / 1_000).toFixed(1);
+        fail(counts, `${failure.code ?? 'no code'}: ${failure.message}, after ${seconds} s`);
+      }
     } finally {
       this.#underWay--;
     }

@@ -20,6 +20,7 @@ export function soakTable(result: SoakResult): string {
     ['loads lost', `${loads.failed}`],
     ['loaders terminated', `${result.loaderKills}, restarts ${result.loaderRestarts}`],
     ['workers terminated', String(result.workerKills)],
+    ['HTTP threads replaced', String(result.httpThreadRestarts)],
     ['rows changed', String(result.changes)],
     ['nodes revoked', String(result.revocations)],
   ];
@@ -33,6 +34,7 @@ export function soakTable(result: SoakResult): string {
     ]);
   }
   for (const [reason, times] of Object.entries(result.reasons)) rows.push([`failed ${times} times`, reason]);
+  if (result.failed > 0) rows.push(...result.troubles.map(line => ['logged', line] as const));
   const width = Math.max(...rows.map(([name]) => name.length));
   return rows.map(([name, text]) => `${name.padEnd(width)}  ${text}`).join('\n');
 }
@@ -47,6 +49,7 @@ export function grownRatio({ memory }: SoakResult, kind: (typeof MEMORY_KINDS)[n
 export function soakProblems(result: SoakResult, withSlope: boolean): readonly string[] {
   const problems: string[] = [];
   if (result.failed > 0) problems.push(`${result.failed} requests failed`);
+  if (result.httpThreadRestarts > 0) problems.push('an HTTP thread was replaced');
   if (result.requests === 0) problems.push('nothing was asked');
   if (result.loaderKills === 0 || result.workerKills === 0) problems.push('no thread was terminated');
   if (result.loads.succeeded === 0) problems.push('nothing was loaded');

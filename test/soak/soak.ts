@@ -36,6 +36,9 @@ export interface SoakResult {
   readonly workerKills: number;
   readonly revocations: number;
   readonly changes: number;
+  readonly httpThreadRestarts: number;
+  /** What the process logged of trouble, the last of it: for whoever has to find out what went wrong. */
+  readonly troubles: readonly string[];
   /** Of the second half. */
   readonly memory: Readonly<Record<MemoryKind, Line>>;
 }
@@ -51,6 +54,8 @@ const WORKER_LIFE_MS = 3_000;
 const REVOKE_EVERY_MS = 1_000;
 const CHANGE_EVERY_MS = 200;
 const REVOKED_AT_ONCE = 3;
+const WARN_LEVEL = 40;
+const TROUBLES_MAX = 20;
 const MIB = 1_048_576;
 
 /** What is done to the process all the time, until `signal` aborts. */
@@ -175,7 +180,7 @@ async function resultOf(
   unrest: Unrest,
   { seconds, samples }: { readonly seconds: number; readonly samples: Samples },
 ): Promise<SoakResult> {
-  const { loader } = await scene.status();
+  const { loader, httpThreadRestarts } = await scene.status();
   const counts = PHASES.map(phase => scene.load.counts(phase));
   const sum = (of: 'answered' | 'failed') => counts.reduce((all, each) => all + each[of], 0);
   const lines = MEMORY_KINDS.map(kind => [kind, lineThrough(secondHalf(samples[kind]))] as const);
@@ -191,6 +196,11 @@ async function resultOf(
     workerKills: unrest.workerKills,
     revocations: unrest.revocations,
     changes: unrest.changes,
+    httpThreadRestarts,
+    troubles: scene.server.log
+      .filter(({ level }) => level >= WARN_LEVEL)
+      .slice(-TROUBLES_MAX)
+      .map(line => JSON.stringify(line)),
     memory: Object.fromEntries(lines) as Record<MemoryKind, Line>,
   };
 }
