@@ -15,75 +15,9 @@ import { LocalCache } from '../support/local-cache.ts';
 import { plainDigest } from '../support/plain-digest.ts';
 import { TEST_SETTINGS, testId } from '../support/population.ts';
 import { checkProperty } from '../support/property.ts';
+import { BAD_IPS, randomRows } from '../support/row-lists.ts';
 
 const CACHE = new LocalCache({ capacity: 60, settings: TEST_SETTINGS, allowRanges: ['benchmark'] });
-
-const GOOD_IPS = [
-  '20.1.2.3',
-  '20.1.2.4',
-  '20.1.3.4',
-  '8.8.8.8',
-  '198.18.0.1',
-  '::ffff:20.1.2.9',
-  '2a02:c207::1',
-  '2a02:c207::2',
-  '2A02:C207:0:1::1',
-];
-const BAD_IPS: Record<string, string> = {
-  '': 'address-invalid',
-  '20.1.2': 'address-invalid',
-  '020.1.2.3': 'address-invalid',
-  'fe80::1%eth0': 'address-invalid',
-  '10.0.0.1': 'special-use:private-10',
-  '::ffff:127.0.0.1': 'special-use:loopback',
-  'fe80::1': 'special-use:link-local',
-  '2001:db8::1': 'special-use:documentation',
-};
-
-const rows: fc.Arbitrary<NodeRow> = fc.record({
-  id: fc.oneof(
-    {
-      weight: 9,
-      arbitrary: fc
-        .nat(40)
-        .chain(number =>
-          fc.constantFrom<string | Uint8Array>(
-            testId(number),
-            testId(number).toUpperCase(),
-            new Uint8Array(Buffer.from(testId(number), 'hex')),
-          ),
-        ),
-    },
-    {
-      weight: 1,
-      arbitrary: fc.constantFrom<string | Uint8Array>('', 'g'.repeat(64), 'a'.repeat(63), new Uint8Array(31)),
-    },
-  ),
-  ip: fc.oneof(
-    { weight: 9, arbitrary: fc.constantFrom(...GOOD_IPS) },
-    { weight: 1, arbitrary: fc.constantFrom(...Object.keys(BAD_IPS)) },
-  ),
-  port: fc.oneof(
-    { weight: 9, arbitrary: fc.integer({ min: 1, max: 65_535 }) },
-    { weight: 1, arbitrary: fc.constantFrom(0, -1, 65_536, 1.5, Number.NaN, 2 ** 32 + 1) },
-  ),
-  network: fc.constantFrom(
-    undefined,
-    undefined,
-    '',
-    '20.1.2.0',
-    '20.1.2.0/24',
-    '2a02:c207::/64',
-    'rack 7',
-    '20.1.2.77',
-  ),
-  vetted: fc.boolean(),
-  ineligible: fc.constantFrom(undefined, undefined, undefined, 'suspended', 'offline'),
-  attributes: fc.tuple(
-    fc.constantFrom(undefined, 'DE', 'FR', 'US', ''),
-    fc.constantFrom(undefined, '0', '1', 'yes'),
-  ),
-});
 
 interface Kept {
   readonly id: string;
@@ -133,7 +67,7 @@ function networkOf(row: NodeRow): string {
   return canonical(ipaddr.fromByteArray(bytes).toString());
 }
 
-const cases = fc.array(rows, { maxLength: 55 });
+const cases = fc.array(randomRows, { maxLength: 55 });
 
 test('every good row is found under its id, with all it has; the others are counted by reason', () => {
   checkProperty(

@@ -1,17 +1,7 @@
 /** What drivers and sockets throw, as a `BusError` that names the engine. Any thread. */
 import { CacheError } from '../../engine/errors.ts';
+import { UNREACHABLE } from '../unreachable.ts';
 import { BusError } from './bus.ts';
-
-const UNREACHABLE: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'refuses connections: nothing listens there',
-  ENOTFOUND: 'has a host name that does not resolve',
-  EAI_AGAIN: 'has a host name that cannot be resolved now',
-  EHOSTUNREACH: 'cannot be reached: no route to the host',
-  ENETUNREACH: 'cannot be reached: no route to the network',
-  ETIMEDOUT: 'does not answer',
-  ECONNRESET: 'closed the connection',
-  EPIPE: 'closed the connection',
-};
 
 /** Codes of Node.js for a certificate that was not accepted. */
 const CERTIFICATE = /CERT|SELF_SIGNED|UNABLE_TO_(VERIFY|GET_ISSUER)|ERR_TLS|ERR_SSL/;

@@ -1,6 +1,7 @@
 /** Turns whatever `pg` and the socket throw into a `CacheError` that names host, user, relation or limit. */
 import { userInfo } from 'node:os';
 import { CacheError, type ErrorCode } from '../../../engine/errors.ts';
+import { UNREACHABLE } from '../../unreachable.ts';
 import type { PostgresSourceOptions } from './options.ts';
 
 /** Who is asked, as far as it may be shown: never a password. */
@@ -44,15 +45,8 @@ function userName(): string {
   }
 }
 
-const UNREACHABLE: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'refuses connections: nothing listens there',
-  ENOTFOUND: 'has a host name that does not resolve',
-  EAI_AGAIN: 'has a host name that cannot be resolved now',
-  EHOSTUNREACH: 'cannot be reached: no route to the host',
-  ENETUNREACH: 'cannot be reached: no route to the network',
-  ETIMEDOUT: 'does not answer',
-  ECONNRESET: 'closed the connection',
-  EPIPE: 'closed the connection',
+const NOT_REACHED: Readonly<Record<string, string>> = {
+  ...UNREACHABLE,
   ENOENT: 'has no socket at that path',
 };
 
@@ -88,7 +82,7 @@ export function postgresFailure(error: unknown, context: FailureContext): CacheE
   const at = `PostgreSQL at ${targetAddress(context.target)}`;
   const failure = (errorCode: ErrorCode, detail: string) =>
     new CacheError(errorCode, detail, { cause: error });
-  if (code in UNREACHABLE) return failure('SOURCE_UNAVAILABLE', `${at} ${UNREACHABLE[code]} (${code})`);
+  if (code in NOT_REACHED) return failure('SOURCE_UNAVAILABLE', `${at} ${NOT_REACHED[code]} (${code})`);
   if (/^[0-9A-Z]{5}$/.test(code)) return serverFailure(error, code, message, context);
   if (message === 'timeout expired') {
     return failure('SOURCE_UNAVAILABLE', `${at} did not answer within ${context.connectTimeoutMs} ms`);
