@@ -11,12 +11,13 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '../src/server/demo/free-port.ts';
 import { environment } from './harness/environment.ts';
 import { type BenchOptions, benchOptions } from './harness/options.ts';
 import { relayCount, temporaryFolder, writeRelayFile } from './harness/population.ts';
 import { type BenchResult, emit, median, rounded } from './harness/result.ts';
 import { PATH } from './http/cases.ts';
-import { freePort, ready, startOurs } from './http/servers.ts';
+import { ready, startOurs } from './http/servers.ts';
 import type { OpenOrder, OpenOutcome } from './overload/open-load.ts';
 import { type ProbedServer, type ProbeOutcome, probed } from './overload/probes.ts';
 

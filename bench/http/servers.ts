@@ -2,10 +2,11 @@
  * Starts the servers under test, each in a process of its own on a free loopback port, and reads their CPU
  * time.
  */
+
 import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '../../src/server/demo/free-port.ts';
 import { type CpuTime, cpuOf } from '../harness/process-cpu.ts';
 import type { PeerKind, PeerReady } from './peer-server.ts';
 
@@ -97,15 +98,4 @@ async function stop(child: ChildProcess): Promise<void> {
   child.kill('SIGTERM');
   await ended;
   clearTimeout(timer);
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no free port was to be had');
-  return address.port;
 }

@@ -8,7 +8,8 @@ import { Agent, type RequestOptions, request } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 import { Unpackr } from 'msgpackr';
 import { openCache, postgresSource } from '../../src/index.ts';
-import { freePort, startOurs } from '../http/servers.ts';
+import { freePort } from '../../src/server/demo/free-port.ts';
+import { startOurs } from '../http/servers.ts';
 import { HttpConnections } from './http-connections.ts';
 import { COUNT, type Design, NEW_COUNT, type Peer, type PickedNode } from './peer.ts';
 

@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { resolve } from 'node:path';
 import type { LoadOrder, LoadOutcome } from '../../bench/http/load-generator.ts';
-import { LOOPBACK } from '../support/server-program.ts';
+import { LOOPBACK } from '../../src/server/demo/free-port.ts';
 import type { Fault, FaultRun } from './fault.ts';
 import { ask } from './served/http-call.ts';
 import { ELIGIBLE } from './served-scene.ts';

@@ -6,13 +6,13 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { LOOPBACK } from '../../src/server/demo/free-port.ts';
 import type { ServerStatus } from '../../src/server/server-status.ts';
 import type { FleetStatus } from '../../src/workers/fleet/member.ts';
 import type { Ways } from '../support/fleet-process.ts';
 import { type BusKind, FLEET, FleetScene } from '../support/fleet-scene.ts';
 import { RELAY_SOURCE } from '../support/relay-table.ts';
 import { relayChurn, relayPopulation } from '../support/relays.ts';
-import { LOOPBACK } from '../support/server-program.ts';
 import { TcpFaultProxy } from '../support/tcp-fault-proxy.ts';
 import { until } from '../support/until.ts';
 import { HttpLoad } from './http-load.ts';

@@ -5,6 +5,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort, LOOPBACK } from '../../src/server/demo/free-port.ts';
 import { seedNodes } from '../../src/server/demo/nodes-table.ts';
 import { population } from '../../src/server/demo/population.ts';
 import type { ServerStatus } from '../../src/server/server-status.ts';
@@ -12,7 +13,6 @@ import { connectClient, type PostgresClient } from '../../src/workers/source/pos
 import { runTriggerScript, triggerScript } from '../../src/workers/source/postgres/triggers/install.ts';
 import { postgresSource } from '../../src/workers/source/postgres-source.ts';
 import { startTestPostgres, type TestPostgres } from '../support/postgres.ts';
-import { freePort, LOOPBACK } from '../support/server-program.ts';
 import { TcpFaultProxy } from '../support/tcp-fault-proxy.ts';
 import { type AnsweredNode, HttpLoad, PHASES } from './http-load.ts';
 import { ADMIN_TOKEN, ServedProcess, type ServeFlags, type ServeOptions } from './served/served-process.ts';

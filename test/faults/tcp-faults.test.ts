@@ -4,8 +4,8 @@
  */
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { LOOPBACK } from '../../src/server/demo/free-port.ts';
 import { dataRandom } from '../support/data-random.ts';
-import { LOOPBACK } from '../support/server-program.ts';
 import { TcpFaultProxy } from '../support/tcp-fault-proxy.ts';
 import { until } from '../support/until.ts';
 

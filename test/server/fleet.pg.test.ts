@@ -5,10 +5,11 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ConfigKeyName } from '../../src/server/config/table.ts';
 import { loadConfig } from '../../src/server/config.ts';
+import { freePort } from '../../src/server/demo/free-port.ts';
 import type { FleetDocument } from '../../src/server/routes/fleet.ts';
 import { startTestPostgres, type TestPostgres } from '../support/postgres.ts';
 import { startTestRedis, type TestRedis } from '../support/redis.ts';
-import { freePort } from '../support/server-program.ts';
+import { stopProcess } from '../support/stop-process.ts';
 import { until } from '../support/until.ts';
 import { loneVettedIds } from './support/nodes.ts';
 import {
@@ -166,7 +167,7 @@ describe('two servers of a fleet', () => {
 });
 
 test('a bus that does not answer is said, soon, with what is known', async () => {
-  process.kill(redis.pid, 'SIGSTOP');
+  await stopProcess(redis.pid);
   const startedMs = performance.now();
   const { problem, role, replicas } = await fleetOf(follower);
   expect(performance.now() - startedMs).toBeLessThan(ANSWER_MS_MAX);

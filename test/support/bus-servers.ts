@@ -13,6 +13,7 @@ import { connectClient, type PostgresClient } from '../../src/workers/source/pos
 import type { BusPart, BusServer, BusSubject } from './bus-subject.ts';
 import { startTestNats } from './nats.ts';
 import { startTestRedis } from './redis.ts';
+import { stopProcess } from './stop-process.ts';
 import type { ProxyTarget } from './tcp-fault-proxy.ts';
 
 export interface ServedBus extends BusSubject {
@@ -62,7 +63,7 @@ class FolderServer {
   }
 
   async freeze(): Promise<void> {
-    process.kill(this.#running.pid, 'SIGSTOP');
+    await stopProcess(this.#running.pid);
   }
 
   async thaw(): Promise<void> {
@@ -171,8 +172,8 @@ export async function startPostgresBus(): Promise<ServedBus> {
       address: { host: at, port },
       restart: () => asked(client => crash(client, connectionString)),
       wipe: fleet => asked(async client => void (await client.query(`drop schema "${fleet}" cascade`))),
-      freeze: () => signalAll(postgres.directory, 'SIGSTOP'),
-      thaw: () => signalAll(postgres.directory, 'SIGCONT'),
+      freeze: () => eachProcess(postgres.directory, stopProcess),
+      thaw: () => eachProcess(postgres.directory, pid => void process.kill(pid, 'SIGCONT')),
       damage: (fleet, blob, piece, bytes) =>
         asked(async client => {
           const where = `where blob = $1 and piece = $2`;
@@ -200,17 +201,15 @@ async function crash(client: PostgresClient, connectionString: string): Promise<
   }
 }
 
-/** The server and all its sessions: each is a process. */
-async function signalAll(directory: string, signal: 'SIGSTOP' | 'SIGCONT'): Promise<void> {
+/** The server first, then all its sessions: each is a process, and a stopped server starts no session. */
+async function eachProcess(directory: string, act: (pid: number) => Promise<void> | void): Promise<void> {
   const text = await readFile(join(directory, 'data', 'postmaster.pid'), 'utf8');
   const server = Number(text.split('\n', 1)[0]);
+  await act(server);
   const { stdout } = await promisify(execFile)('ps', ['-A', '-o', 'pid=,ppid=']);
   const processes = stdout
     .trim()
     .split('\n')
     .map(line => line.trim().split(/\s+/).map(Number));
-  const sessions = processes.filter(([, parent]) => parent === server).map(([pid]) => pid!);
-  // The server first when it stops, last when it goes on: it starts no session meanwhile.
-  const pids = signal === 'SIGSTOP' ? [server, ...sessions] : [...sessions, server];
-  for (const pid of pids) process.kill(pid, signal);
+  for (const [pid, parent] of processes) if (parent === server) await act(pid!);
 }

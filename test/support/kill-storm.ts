@@ -15,10 +15,10 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ROW_PORT_WORD, ROW_WORDS } from '../../native-layout/snapshot-row.ts';
+import { freePort, LOOPBACK } from '../../src/server/demo/free-port.ts';
 import { readSnapshotFile } from '../../src/workers/snapshot-file.ts';
 import { dataRandom } from './data-random.ts';
 import { testId } from './population.ts';
-import { freePort, LOOPBACK } from './server-program.ts';
 import { until } from './until.ts';
 
 export interface KillOptions {

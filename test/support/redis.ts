@@ -8,8 +8,9 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { freePort, LOOPBACK } from '../../src/server/demo/free-port.ts';
 import { guardServer, type ServerGuard } from '../../src/server/demo/server-guard.ts';
-import { aptGet, findProgram, freePort, LOOPBACK, mayInstall } from './server-program.ts';
+import { aptGet, findProgram, mayInstall } from './server-program.ts';
 
 export interface TestRedis {
   readonly url: string;

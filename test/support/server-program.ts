@@ -1,15 +1,12 @@
 /**
- * What tests need to start a server of another project: its program on this machine, and a free port. A
- * missing program is brought in where that is possible without asking; else the error says what to install.
+ * What tests need to start a server of another project: its program on this machine. A missing one
+ * is brought in where that is possible without asking; else the error says what to install.
  */
 import { execFile } from 'node:child_process';
 import { access, constants } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { platform } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
-
-export const LOOPBACK = '127.0.0.1';
 
 const INSTALL_TIMEOUT_MS = 300_000;
 /** Two test files may want to install at once. */
@@ -56,15 +53,4 @@ async function runAptGet(args: readonly string[], directory: string): Promise<vo
     env: { PATH: process.env.PATH, DEBIAN_FRONTEND: 'noninteractive' },
     timeout: INSTALL_TIMEOUT_MS,
   });
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject).listen(0, LOOPBACK, resolve);
-  });
-  const address = server.address();
-  await new Promise(resolve => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no free port was to be had');
-  return address.port;
 }

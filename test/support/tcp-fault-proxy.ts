@@ -4,7 +4,7 @@
  * connections that there are and to those that come, until `mend()`.
  */
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { LOOPBACK } from './server-program.ts';
+import { LOOPBACK } from '../../src/server/demo/free-port.ts';
 
 /** Towards the server, or towards the client. */
 export type Direction = 'toServer' | 'toClient';

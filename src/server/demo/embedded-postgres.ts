@@ -5,12 +5,12 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { platform, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { CacheError } from '../../engine/errors.ts';
+import { freePort, LOOPBACK } from './free-port.ts';
 import {
   findBinaries,
   findServerUser,
@@ -41,7 +41,6 @@ export interface EmbeddedPostgres {
   stop(): Promise<void>;
 }
 
-const HOST = '127.0.0.1';
 const USER = 'sortition';
 const START_TIMEOUT_MS = 30_000;
 const INITDB_TIMEOUT_MS = 60_000;
@@ -53,7 +52,7 @@ const START_ATTEMPTS_MAX = 3;
  * Data that is thrown away needs no durability. Loopback only, and no socket file that could be left behind.
  */
 const SETTINGS: Readonly<Record<string, string>> = {
-  listen_addresses: HOST,
+  listen_addresses: LOOPBACK,
   unix_socket_directories: '',
   fsync: 'off',
   synchronous_commit: 'off',
@@ -107,8 +106,8 @@ async function startOnce(
     await untilReady(join(directory, 'data', 'postmaster.pid'), guard);
     guard.unref();
     return {
-      connectionString: `postgres://${USER}:${password}@${HOST}:${port}/postgres`,
-      host: HOST,
+      connectionString: `postgres://${USER}:${password}@${LOOPBACK}:${port}/postgres`,
+      host: LOOPBACK,
       port,
       directory,
       ended: guard.ended.then(() => undefined),
@@ -200,16 +199,4 @@ async function untilReady(pidFile: string, guard: ServerGuard): Promise<void> {
     await delay(READY_POLL_MS);
   }
   throw new CacheError('SOURCE_UNAVAILABLE', `PostgreSQL was not ready within ${START_TIMEOUT_MS} ms`);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject).listen(0, HOST, resolve);
-  });
-  const address = server.address();
-  await new Promise(resolve => server.close(resolve));
-  if (address === null || typeof address === 'string')
-    throw new CacheError('SOURCE_UNAVAILABLE', 'no free port');
-  return address.port;
 }

@@ -4,8 +4,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
+import { freePort } from '../../../src/server/demo/free-port.ts';
 import { ServedProcess, type ServeFlags } from '../../faults/served/served-process.ts';
-import { freePort } from '../../support/server-program.ts';
 import { until } from '../../support/until.ts';
 import { nodesCsv, type TemporaryFolder, temporaryFolder, testNodes } from '../support/nodes.ts';
 

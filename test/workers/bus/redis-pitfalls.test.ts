@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createClient } from 'redis';
 import { afterEach, describe, expect, test } from 'vitest';
+import { freePort } from '../../../src/server/demo/free-port.ts';
 import { type Bus, LOG_START } from '../../../src/workers/bus/bus.ts';
 import { type BusOptions, openBus } from '../../../src/workers/bus/open-bus.ts';
 import { codeOf, Follower, untilAvailable } from '../../support/bus-subject.ts';
@@ -240,7 +241,7 @@ describe('a Redis that is not as it should be', () => {
       'tls-auth-clients': 'yes',
     });
     const client = await clientOf(redis.url);
-    const port = redis.port === 65_535 ? redis.port - 1 : redis.port + 1;
+    const port = await freePort();
     await client.configSet('tls-port', String(port));
     const url = `rediss://127.0.0.1:${port}`;
     const tls = { caFile: certFile, certFile, keyFile };

@@ -1,8 +1,8 @@
 /** The proxy that harms connections in other tests: it does what it says, and nothing else. */
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { LOOPBACK } from '../../../src/server/demo/free-port.ts';
 import { dataRandom } from '../../support/data-random.ts';
-import { LOOPBACK } from '../../support/server-program.ts';
 import { TcpFaultProxy } from '../../support/tcp-fault-proxy.ts';
 import { until } from '../../support/until.ts';
 
