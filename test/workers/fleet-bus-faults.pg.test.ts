@@ -37,8 +37,11 @@ describe.each(['redis', 'nats'] as const)('a fleet whose bus (%s)', kind => {
       ways.toBus.refuse();
       ways.toBus.cut();
     }
-    await meanwhile();
-    for (const { ways } of scene.living) ways.toBus.mend();
+    try {
+      await meanwhile();
+    } finally {
+      for (const { ways } of scene.living) ways.toBus.mend();
+    }
   }
 
   test('is not there at the start is ready by own loads, as permits allow, and finds together', async () => {
