@@ -145,12 +145,16 @@ export class Fleet {
     return replica;
   }
 
-  /** The one that leads, and the others. */
+  /** The one that leads, as soon as one does, and the others. */
   async roles(): Promise<{ readonly leader: ReplicaProcess; readonly followers: ReplicaProcess[] }> {
-    const statuses = await Promise.all(this.replicas.map(replica => replica.status()));
-    const at = statuses.findIndex(({ fleet }) => fleet?.role === 'leader');
-    if (at < 0) throw new Error('nobody leads');
-    return { leader: this.replicas[at]!, followers: this.replicas.filter((_, i) => i !== at) };
+    const endUs = nowUs() + 1_000 * ANSWER_TIMEOUT_MS;
+    for (;;) {
+      const statuses = await Promise.all(this.replicas.map(replica => replica.status()));
+      const at = statuses.findIndex(({ fleet }) => fleet?.role === 'leader');
+      if (at >= 0) return { leader: this.replicas[at]!, followers: this.replicas.filter((_, i) => i !== at) };
+      if (nowUs() > endUs) throw new Error(`nobody has led for ${ANSWER_TIMEOUT_MS} ms`);
+      await delay(LOOK_EVERY_MS);
+    }
   }
 
   /** Kills one, which is a replica of this fleet no longer. */

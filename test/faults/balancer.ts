@@ -9,6 +9,7 @@ const TIMEOUT_MS = 1_000;
 
 export class Balancer {
   readonly #ready = new Map<string, boolean>();
+  readonly #asked = new Set<string>();
   readonly #timer: NodeJS.Timeout;
   #turn = 0;
 
@@ -42,11 +43,15 @@ export class Balancer {
     clearInterval(this.#timer);
   }
 
+  /** One question at a time: an older answer never stands for a newer one. */
   async #look(url: string): Promise<void> {
+    if (this.#asked.has(url)) return;
+    this.#asked.add(url);
     const isReady = await ask(url, '/readyz', { timeoutMs: TIMEOUT_MS }).then(
       ({ status }) => status === 200,
       () => false,
     );
+    this.#asked.delete(url);
     if (this.#ready.has(url)) this.#ready.set(url, isReady);
   }
 }

@@ -21,7 +21,6 @@ import { copyWithOtherLayout } from '../support/other-version.ts';
 import { findProgram } from '../support/server-program.ts';
 import type { Fault, FaultRun } from './fault.ts';
 import { ServedProcess } from './served/served-process.ts';
-import type { ServedScene } from './served-scene.ts';
 import { PERSIST_STEPS, placeOf, type Step } from './steps.ts';
 
 type Run = FaultRun;
@@ -36,7 +35,7 @@ const DISK_BYTES = 1_048_576;
 /** The server ends in order, with two good files, and the source is gone. */
 async function endWithFiles(run: Run): Promise<void> {
   const { scene } = run;
-  await run.until('there are two files', async () => (await scene.refreshes()).succeeded > 2);
+  await run.until('there are two files', () => scene.hasTwoFiles());
   await scene.stopServer();
   scene.loseSource();
 }
@@ -194,7 +193,7 @@ async function upgradeAndBack(run: Run): Promise<void> {
   const { scene } = run;
   const next = copyWithOtherLayout();
   try {
-    await run.until('there are two files', async () => (await scene.refreshes()).succeeded > 2);
+    await run.until('there are two files', () => scene.hasTwoFiles());
     for (const root of [next.root, undefined]) {
       await scene.stopServer();
       scene.loseSource();
@@ -209,7 +208,7 @@ async function upgradeAndBack(run: Run): Promise<void> {
       await run.until('it loads', () => scene.isWell());
       scene.target = scene.url;
       await run.last(0.5);
-      await run.until('its own file is there', async () => (await scene.refreshes()).succeeded > 2);
+      await run.until('its own file is there', () => scene.isPersisted());
     }
   } finally {
     next.remove();
@@ -263,11 +262,6 @@ async function servesWithoutDisk(run: Run, why: RegExp): Promise<void> {
   run.hit('persist');
 }
 
-const isPersisted = (scene: ServedScene) => async () => {
-  const { snapshotFile } = (await scene.status()).loader;
-  return snapshotFile?.generation !== undefined && snapshotFile.problem === undefined;
-};
-
 const isHalfWritten = (name: string) => name.endsWith('.tmp');
 
 async function diskFull(run: Run): Promise<void> {
@@ -279,7 +273,11 @@ async function diskFull(run: Run): Promise<void> {
     const kept = ['snapshot', 'snapshot.previous'].every(name => left.includes(name));
     run.check(kept, `both old files are there: ${left.join()}`);
     await run.until('nothing half-written stays', async () => !(await readdir(disk)).some(isHalfWritten));
-    await run.mend(() => rm(filler), 'it is written again', isPersisted(run.scene));
+    await run.mend(
+      () => rm(filler),
+      'it is written again',
+      () => run.scene.isPersisted(),
+    );
   });
 }
 
@@ -294,17 +292,25 @@ async function diskReadOnly(run: Run): Promise<void> {
       ),
     );
     await servesWithoutDisk(run, /EROFS/);
-    await run.mend(() => remount('rw'), 'it is written again', isPersisted(run.scene));
+    await run.mend(
+      () => remount('rw'),
+      'it is written again',
+      () => run.scene.isPersisted(),
+    );
   });
 }
 
 /** For whoever is not root: a folder that may not be written to. */
 async function folderClosed(run: Run): Promise<void> {
   const { scene } = run;
-  await run.until('a file is there', isPersisted(scene));
+  await run.until('a file is there', () => scene.isPersisted());
   await chmod(scene.folder, 0o500);
   await servesWithoutDisk(run, /EACCES/);
-  await run.mend(() => chmod(scene.folder, 0o700), 'it is written again', isPersisted(scene));
+  await run.mend(
+    () => chmod(scene.folder, 0o700),
+    'it is written again',
+    () => scene.isPersisted(),
+  );
 }
 
 const isRoot = async () =>
@@ -340,7 +346,11 @@ async function syncFails(run: Run): Promise<void> {
     strace.kill('SIGINT');
     await ended;
   }
-  await run.mend(() => undefined, 'it is written again', isPersisted(scene));
+  await run.mend(
+    () => undefined,
+    'it is written again',
+    () => scene.isPersisted(),
+  );
 }
 
 /** The process is gone at a step; what is on disk afterwards is the old file or the new one. */
@@ -352,11 +362,8 @@ async function powerCut(run: Run): Promise<void> {
   let inFlight = 0;
   await run.repeat(async times => {
     const step = steps[(first + times) % steps.length]!;
-    await run.until('there are two files', async () => (await scene.refreshes()).succeeded > 2);
-    load.allow(
-      () => false,
-      () => true,
-    );
+    await run.until('there are two files', () => scene.hasTwoFiles());
+    const losses = load.allowLosses();
     const place = placeOf(step);
     await scene.server
       .inside('set', { trap: { place, action: { kind: 'kill-process' }, times: 1 } })
@@ -365,9 +372,10 @@ async function powerCut(run: Run): Promise<void> {
     scene.target = undefined;
     run.hit(step);
     await load.settled('during');
-    inFlight = load.counts('during').refused;
     load.allow(() => false);
-    run.check(inFlight <= UNDER_WAY_MAX * (times + 1), `only what was under way is lost: ${inFlight}`);
+    const lost = losses();
+    run.check(lost <= UNDER_WAY_MAX, `only what was under way is lost: ${lost}`);
+    inFlight += lost;
     scene.loseSource();
     await startOnFiles(run);
     const { loader, ready } = await scene.status();

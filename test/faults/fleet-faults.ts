@@ -131,9 +131,17 @@ async function forged(run: Run): Promise<void> {
   const bus = await intruder(run);
   const before = (await scene.member()).counters;
   try {
-    const { epoch, seq } = (await bus.last())!;
     const bytes = Uint8Array.from({ length: GARBAGE_BYTES }, () => run.draw(256));
-    await bus.append({ position: { epoch, seq: seq + 1 }, bytes });
+    await run.until('it has taken a position before the leader has', async () => {
+      const { epoch, seq } = (await bus.last())!;
+      return await bus.append({ position: { epoch, seq: seq + 1 }, bytes }).then(
+        () => true,
+        (error: { code?: string }) => {
+          if (error.code !== 'BUS_FENCED') throw error;
+          return false;
+        },
+      );
+    });
     await run.until('it is refused, and counted', async () => {
       const { refused } = (await scene.member()).counters;
       const sum = (counts: object) =>

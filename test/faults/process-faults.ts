@@ -1,7 +1,7 @@
 /** F35 to F37, F47 to F49: what happens to the process as a whole, and to what it stands on. */
 import { execFile } from 'node:child_process';
 import { closeSync, constants, openSync, writeSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { readdir, rm, writeFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { platform } from 'node:os';
 import { join } from 'node:path';
@@ -19,15 +19,21 @@ const execute = promisify(execFile);
 /** Faults that last so long make the long run, with the restarts that are promised of it. */
 const LONG_SECONDS = 30;
 const RESTARTS_LONG = 100;
-const BLOCK_MS = 1_000;
+/** What counts as a stall, the second that the debugger has, and some. */
+const BLOCK_MS = 2_000;
+const BLOCK_MS_MAX = 20_000;
 /** Requests that can be under way at a moment. */
 const UNDER_WAY_MAX = 64;
 const CALL_TIMEOUT_MS = 5_000;
 /** Goal of the paper for 100,000 nodes is 300 ms on a quiet machine. */
 const FIRST_ANSWER_MS = 2_000;
 const EXIT_TIMEOUT_MS = 20_000;
-/** Well over what an ordinary stop takes here. */
-const STOPPED_MS = 4_000;
+/** Well over what an ordinary stop takes here, and under the deadline. */
+const STOPPED_MS = 12_000;
+/** A balancer that stands still for a while sees it all the same. */
+const SLOW_DRAIN = { 'shutdown-drain-delay-ms': '3000' };
+/** No stall of a test is a hang. */
+const PATIENT = { 'watchdog-hung-ms': '30000' };
 
 /**
  * New process, ready; then the old one is told to go: again and again, under a balancer that asks /readyz.
@@ -39,7 +45,11 @@ async function rollingRestarts(run: Run): Promise<void> {
   let old = scene.server;
   const launch = async (times: number) => {
     const port = await freePort();
-    const flags = { port: String(port), 'snapshot-file': join(scene.folder, `snapshot-${times % 2}`) };
+    const flags = {
+      ...SLOW_DRAIN,
+      port: String(port),
+      'snapshot-file': join(scene.folder, `snapshot-${times % 2}`),
+    };
     return ServedProcess.start(scene.serveOptions(flags));
   };
   try {
@@ -80,16 +90,13 @@ async function rollingRestarts(run: Run): Promise<void> {
 
 async function killed(run: Run): Promise<void> {
   const { scene, load } = run;
-  await run.until('there is a snapshot file', async () => (await scene.refreshes()).succeeded > 2);
-  load.allow(
-    () => false,
-    () => true,
-  );
+  await run.until('there is a snapshot file', () => scene.isPersisted());
+  const losses = load.allowLosses();
   await scene.server.kill();
   scene.target = undefined;
   await load.settled('during');
-  const lost = load.counts('during').refused;
   load.allow(() => false);
+  const lost = losses();
   run.check(lost <= UNDER_WAY_MAX, `no more requests are lost than were under way: ${lost}`);
   scene.loseSource();
   const startedMs = performance.now();
@@ -120,31 +127,36 @@ async function blockedLoop(run: Run): Promise<void> {
   const { server } = scene;
   const { generation, stalls } = await scene.status();
   const isReady = async () => (await server.probe('/readyz')).status === 200;
-  const busy = `const end = Date.now() + ${BLOCK_MS}; while (Date.now() < end);`;
-  const expression = `(function busyWork() { ${busy} })()`;
+  // Until it is told, and not for a time: whoever watches may stand still for a while as well.
+  const told = join(scene.folder, 'go-on');
+  const expression = `(function busyWork() {
+    const { existsSync } = process.getBuiltinModule('node:fs');
+    const end = Date.now() + ${BLOCK_MS_MAX};
+    while (!existsSync(${JSON.stringify(told)}) && Date.now() < end);
+  })()`;
   let answeredMeanwhile = 0;
   const times = await run.repeat(async () => {
-    const before = load.counts('during').answered;
+    await rm(told, { force: true });
+    const { answered } = load.counts('during');
     const blockedMs = performance.now();
     await server.inside('evaluate', { thread: 'main', expression });
     await run.until('the watchdog says that it is not ready', async () => !(await isReady()));
     run.check((await server.probe('/livez')).status === 200, 'the watchdog says that it lives');
     run.check((await server.probe('/metrics')).status === 200, 'metrics are to be had');
-    await run.until('half of it is over', () => performance.now() > blockedMs + BLOCK_MS / 2);
-    answeredMeanwhile += load.counts('during').answered - before;
+    await run.until('the other HTTP thread answers', () => load.counts('during').answered > answered);
+    await run.until('it has lasted', () => performance.now() > blockedMs + BLOCK_MS);
+    answeredMeanwhile += load.counts('during').answered - answered;
+    await writeFile(told, '');
     await run.until('it answers again', async () => (await server.call('/livez')).status === 200);
     await run.until('it is ready again', isReady);
   });
-  run.note(
-    `blocked ${times} times for ${BLOCK_MS} ms; ${answeredMeanwhile} answers meanwhile by the other thread`,
-  );
+  run.note(`blocked ${times} times; ${answeredMeanwhile} answers meanwhile by the other thread`);
   await run.until('each is counted', async () => (await scene.status()).stalls.count >= stalls.count + times);
   await run.until('what it was at is logged', () => server.hasLogged(/busyWork.*stood still/));
-  run.check(answeredMeanwhile > 0, 'the other HTTP thread answers meanwhile');
   await run.until('loads go on', async () => (await scene.status()).generation > generation);
   run.check((await scene.status()).loader.restarts === 0, 'no thread is taken for dead');
   await run.mend(
-    () => undefined,
+    () => rm(told),
     'it is well',
     () => scene.isWell(),
   );
@@ -278,9 +290,9 @@ async function noDescriptors(run: Run): Promise<void> {
     }
     await run.last();
     run.check(!scene.server.hasEnded, 'the process lives');
-    const { answered, sent, refused } = load.counts('during');
-    run.check(answered > sent * 0.8, `whoever is connected is served: ${answered} of ${sent}`);
-    run.note(`${open} descriptors, ${refused} new connections of the load refused`);
+    const during = load.counts('during');
+    await run.until('whoever is connected is served', () => during.answered > during.sent * 0.8);
+    run.note(`${open} descriptors, ${during.refused} new connections of the load refused`);
   } finally {
     for (const socket of sockets) socket.destroy();
     await limit(Number(stdout.trim()));
@@ -297,9 +309,14 @@ async function noDescriptors(run: Run): Promise<void> {
 }
 
 export const PROCESS_FAULTS: readonly Fault[] = [
-  { number: 'F35', name: 'SIGTERM: rolling restarts behind a balancer', run: rollingRestarts },
+  {
+    number: 'F35',
+    name: 'SIGTERM: rolling restarts behind a balancer',
+    flags: SLOW_DRAIN,
+    run: rollingRestarts,
+  },
   { number: 'F36', name: 'SIGKILL, and a start with the source away', run: killed },
-  { number: 'F37', name: 'main event loop blocked for a second', run: blockedLoop },
+  { number: 'F37', name: 'main event loop blocked for seconds', flags: PATIENT, run: blockedLoop },
   { number: 'F47', name: 'wrong configuration', run: wrongConfiguration },
   { number: 'F48', name: 'log is a full pipe that nobody reads', run: blockedLog },
   { number: 'F49', name: 'no file descriptors left', unavailable: noPrlimit, run: noDescriptors },

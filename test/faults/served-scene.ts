@@ -2,6 +2,7 @@
  * One served process as it is in life: `sortition serve` over a table with triggers in a real Postgres,
  * which it reaches through a proxy, with a snapshot file and an admin listener; and the steady load on it.
  */
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -43,8 +44,8 @@ const FLAGS: ServeFlags = {
   'source-connect-timeout-ms': '800',
   'source-statement-timeout-ms': '1000',
   'http-event-loop-delay-max-ms': '0',
-  'http-headers-timeout-ms': '800',
-  'http-request-timeout-ms': '1000',
+  'http-headers-timeout-ms': '3000',
+  'http-request-timeout-ms': '5000',
   'http-connections-checking-interval-ms': '100',
   'shutdown-drain-delay-ms': '300',
   'probes-address': `${LOOPBACK}:0`,
@@ -301,6 +302,17 @@ export class ServedScene {
       const { loader } = await this.status();
       return loader.refreshes.succeeded >= before + 2 && loader.lastError === undefined;
     };
+  }
+
+  /** The living loader has written a file, and nothing has kept it from writing the last one. */
+  async isPersisted(): Promise<boolean> {
+    const { snapshotFile } = (await this.status()).loader;
+    return snapshotFile?.generation !== undefined && snapshotFile.problem === undefined;
+  }
+
+  /** And there is one before it. */
+  async hasTwoFiles(): Promise<boolean> {
+    return (await this.isPersisted()) && existsSync(`${this.snapshotFile}.previous`);
   }
 
   /** Every load is good again. */

@@ -226,8 +226,8 @@ function harmLoader(expression: string): Fault['run'] {
 
 async function spinningLoader(run: Run): Promise<void> {
   const { scene } = run;
-  scene.load.silentSince(performance.now());
   await scene.server.inside('evaluate', { thread: 'loader', expression: SPIN });
+  scene.load.silentSince(performance.now());
   await run.last();
   run.check((await scene.status()).ready, 'it is ready');
   await run.mend(

@@ -118,9 +118,12 @@ describe('the stress finds', () => {
     async mutant => {
       using files = new MutantFiles();
       const run = new StressRun({ seed: SEED, publication: files.write(mutant) });
-      await run.begin();
-      await until('something wrong is read', () => run.failed, MUTANT_MS);
-      await run.end();
+      try {
+        await run.begin();
+        await until('something wrong is read', () => run.failed, MUTANT_MS);
+      } finally {
+        await run.end();
+      }
       const { reads, seconds } = run.figures();
       figures.push(`${mutant}: ${run.problems[0]}, after ${reads} reads and ${seconds.toFixed(1)} s`);
       expect(run.problems[0]).toMatch(/is not of generation|comes after|is of publishers/);
