@@ -20,10 +20,10 @@ import { type Problem, Refusal } from './routes/problem.ts';
 import type { ServerStatus } from './server-status.ts';
 
 /**
- * Where the server stands: `serving` → `draining` (says not ready, serves all the same) → `closing` (last
- * answers).
+ * Where the server stands: `serving` → `draining` (says not ready, serves all the same) → `refusing` (takes
+ * no more connections, serves those there are) → `closing` (last answers: who gets one connects elsewhere).
  */
-export type Phase = 'serving' | 'draining' | 'closing';
+export type Phase = 'serving' | 'draining' | 'refusing' | 'closing';
 
 /** What the routes need of the cache: its owner's, or another thread's with the loader's status beside it. */
 export type ServedCache = Pick<CacheReader, 'selectEncoded' | 'lookup' | 'generation' | 'ageMs'> &

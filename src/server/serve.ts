@@ -24,7 +24,7 @@ import { type AppContext, appContext } from './app-context.ts';
 import { accessWarnings } from './config/access-warnings.ts';
 import { type ServerOptions, sharedOptions } from './config/options.ts';
 import type { Config } from './config.ts';
-import { drainLimits, drainListener } from './drain.ts';
+import { drainLimits, ListenerDrain } from './drain.ts';
 import { guardLoop } from './http/loop-guard.ts';
 import { type ListenAddress, listenError, listenOn, portsCanBeShared, refuseSharedPort } from './listen.ts';
 import { logLoader } from './loader-log.ts';
@@ -356,6 +356,9 @@ interface Stopping {
   readonly opened: Opened;
 }
 
+/** An HTTP thread that closes its listener later may lose those who connect to it in its last moments. */
+const REFUSE_LIMIT_MS = 1_000;
+
 async function stopServer({ context, listeners, others, watchdog, opened }: Stopping): Promise<void> {
   const { drainDelayMs, deadlineMs } = context.options.shutdown;
   context.log.info({ drainDelayMs, deadlineMs }, 'stopping: not ready from now on');
@@ -363,12 +366,16 @@ async function stopServer({ context, listeners, others, watchdog, opened }: Stop
   others?.beginDraining();
   watchdog?.beat();
   await sleep(drainDelayMs);
+  const refusedAtMs = performance.now();
+  context.phase = 'refusing';
+  const drains = listeners.map(app => new ListenerDrain(app.server));
+  for (const drain of drains) drain.refuse();
+  // Whoever is told to connect anew must not come to a thread that is about to close its listener.
+  const { idleMs, deadlineMs: leftMs } = drainLimits(context.options.shutdown);
+  await others?.refuse(Math.min(REFUSE_LIMIT_MS, leftMs / 2));
   context.phase = 'closing';
-  const limits = drainLimits(context.options.shutdown);
-  await Promise.all([
-    ...listeners.map(app => drainListener(app.server, limits)),
-    others?.drain(limits.deadlineMs),
-  ]);
+  const limits = { idleMs, deadlineMs: leftMs - (performance.now() - refusedAtMs) };
+  await Promise.all([...drains.map(drain => drain.finish(limits)), others?.drain(limits.deadlineMs)]);
   await closeAll(opened);
   context.log.info({ uptimeMs: context.uptimeMs() }, 'stopped');
 }

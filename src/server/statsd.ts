@@ -102,7 +102,7 @@ export class StatsdReporter {
   readonly #log: Logger;
   readonly #timer: NodeJS.Timeout;
   #failed = false;
-  #busy = false;
+  #sending: Promise<void> | undefined;
 
   constructor(options: StatsdOptions, metrics: () => Promise<MetricSamples>, log: Logger) {
     this.#options = options;
@@ -119,14 +119,20 @@ export class StatsdReporter {
   /** What has been counted since the last time is said before the end. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
+    await this.#sending;
     await this.#send();
     this.#socket.close();
   }
 
-  async #send(): Promise<void> {
-    // Nothing is gathered behind a collection that takes long.
-    if (this.#busy) return;
-    this.#busy = true;
+  /** One at a time: nothing is gathered behind a collection that takes long. */
+  #send(): Promise<void> {
+    this.#sending ??= this.#sendAll().finally(() => {
+      this.#sending = undefined;
+    });
+    return this.#sending;
+  }
+
+  async #sendAll(): Promise<void> {
     try {
       const { host, port } = this.#options;
       for (const packet of this.#text.packets(await this.#metrics())) {
@@ -137,8 +143,6 @@ export class StatsdReporter {
       this.#failed = false;
     } catch (error) {
       this.#fail(error as Error);
-    } finally {
-      this.#busy = false;
     }
   }
 

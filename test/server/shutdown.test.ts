@@ -1,7 +1,8 @@
 /** The process under signals: no request fails under SIGTERM, and a second signal ends it at once. */
-import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ServedProcess } from '../faults/served/served-process.ts';
 import { until } from '../support/until.ts';
+import { keepAliveClient, newTally, REQUEST } from './support/keep-alive-client.ts';
 import { nodesCsv, type TemporaryFolder, temporaryFolder, testNodes } from './support/nodes.ts';
 import { listeningUrl, runSortition, type Spawned, sortition } from './support/process.ts';
 import { rawConnection } from './support/raw.ts';
@@ -25,97 +26,53 @@ async function ready(server: Spawned): Promise<string> {
   return url;
 }
 
-const REQUEST = 'GET /v1/selection?count=110 HTTP/1.1\r\nHost: x\r\n\r\n';
-
-interface Tally {
-  answered: number;
-  /** Answers that told the client to close. */
-  closing: number;
-  /** Requests that were sent and not answered in full, or not with 200. */
-  failed: string[];
-}
-
-/**
- * Sends request after request on one connection, and on a new one when told to close, until nobody listens
- * any more.
- */
-async function keepAliveClient(url: string, tally: Tally): Promise<void> {
-  for (;;) {
-    const outcome = await oneConnection(url, tally);
-    if (outcome === 'refused') return;
-  }
-}
-
-function oneConnection(url: string, tally: Tally): Promise<'closed' | 'refused'> {
-  const { hostname, port } = new URL(url);
-  return new Promise(resolve => {
-    const socket = connect({ host: hostname, port: Number(port) });
-    let pending = false;
-    let received = Buffer.alloc(0);
-    const send = () => {
-      pending = true;
-      socket.write(REQUEST);
-    };
-    socket.once('connect', send);
-    socket.on('data', chunk => {
-      received = Buffer.concat([received, chunk]);
-      const answer = wholeAnswer(received);
-      if (answer === undefined) return;
-      received = Buffer.alloc(0);
-      pending = false;
-      if (answer.status === 200) tally.answered++;
-      else tally.failed.push(`status ${answer.status}`);
-      if (!answer.close) return send();
-      tally.closing++;
-      socket.end();
-    });
-    socket.once('error', error => {
-      // Before anything was sent nothing can have failed: nobody listens.
-      if (pending) tally.failed.push(error.message);
-    });
-    socket.once('close', () => {
-      if (pending) tally.failed.push('closed before the answer');
-      resolve(socket.bytesWritten === 0 ? 'refused' : 'closed');
-    });
-  });
-}
-
-function wholeAnswer(bytes: Buffer): { status: number; close: boolean } | undefined {
-  const end = bytes.indexOf('\r\n\r\n');
-  if (end < 0) return undefined;
-  const head = bytes.toString('latin1', 0, end);
-  const length = Number(/content-length: (\d+)/i.exec(head)?.[1]);
-  if (bytes.length < end + 4 + length) return undefined;
-  return { status: Number(head.slice(9, 12)), close: /connection: close/i.test(head) };
-}
-
 describe('SIGTERM', () => {
-  test('under load fails no request: not ready first, then drained, then exit 0', async () => {
-    const server = serve('--shutdown-drain-delay-ms', '400');
-    const url = await ready(server);
-    const tally: Tally = { answered: 0, closing: 0, failed: [] };
-    const clients = Array.from({ length: 48 }, () => keepAliveClient(url, tally));
+  test.each([1, 3])(
+    'under load of %i HTTP threads fails no request: drains, and exits with 0',
+    async threads => {
+      const server = serve('--shutdown-drain-delay-ms', '2000', '--http-threads', String(threads));
+      const url = await ready(server);
+      const tally = newTally();
+      const clients = Array.from({ length: 48 }, () => keepAliveClient(url, tally));
+      await until('there is load', () => tally.answered > 500);
+      // A request whose body is still on its way, and a connection on which nothing comes.
+      const half = rawConnection(url);
+      const body = '{"count":3}';
+      const head = 'POST /v1/selection HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n';
+      half.socket.write(`${head}Content-Length: ${body.length}\r\n\r\n{`);
+      const idle = rawConnection(url);
+      const before = tally.answered;
+      server.child.kill('SIGTERM');
+      await until('it says that it is not ready', async () => (await call(url, '/readyz')).status === 503);
+      expect((await call(url, '/v1/selection?count=1')).status).toBe(200);
+      expect((await call(url, '/livez')).status).toBe(200);
+      half.socket.write(body.slice(1));
+      expect(await server.ended).toBe(0);
+      await Promise.all([...clients, half.ended, idle.ended]);
+      expect(tally.failed).toEqual([]);
+      expect(tally.answered).toBeGreaterThan(before);
+      expect(tally.closing).toBeGreaterThan(0);
+      expect(half.text()).toMatch(/^HTTP\/1.1 200 OK/);
+      expect(server.stderr()).toContain('"msg":"stopped"');
+      expect(server.stdout()).toBe('');
+    },
+  );
+
+  test('by a thread that hears late of it loses nobody who is told to connect anew', async () => {
+    const flags = { source: 'nodes.csv', 'http-threads': '3', 'shutdown-drain-delay-ms': '600' };
+    const server = await ServedProcess.start({ flags: { ...flags, 'log-format': 'json' }, cwd: folder.path });
+    await server.ready();
+    const tally = newTally();
+    const clients = Array.from({ length: 48 }, () => keepAliveClient(server.url, tally));
     await until('there is load', () => tally.answered > 500);
-    // A request whose body is still on its way, and a connection on which nothing comes.
-    const half = rawConnection(url);
-    const body = '{"count":3}';
-    const head = 'POST /v1/selection HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n';
-    half.socket.write(`${head}Content-Length: ${body.length}\r\n\r\n{`);
-    const idle = rawConnection(url);
-    const before = tally.answered;
-    server.child.kill('SIGTERM');
-    await until('it says that it is not ready', async () => (await call(url, '/readyz')).status === 503);
-    expect((await call(url, '/v1/selection?count=1')).status).toBe(200);
-    expect((await call(url, '/livez')).status).toBe(200);
-    half.socket.write(body.slice(1));
-    expect(await server.ended).toBe(0);
-    await Promise.all([...clients, half.ended, idle.ended]);
+    server.signal('SIGTERM');
+    await until('it has heard', () => server.hasLogged(/not ready from now on/));
+    const expression = 'const end = Date.now() + 900; while (Date.now() < end);';
+    expect(await server.inside('evaluate', { thread: 'http', expression })).toBe(2);
+    await Promise.all(clients);
+    await until('it has ended', () => server.hasEnded);
     expect(tally.failed).toEqual([]);
-    expect(tally.answered).toBeGreaterThan(before);
     expect(tally.closing).toBeGreaterThan(0);
-    expect(half.text()).toMatch(/^HTTP\/1.1 200 OK/);
-    expect(server.stderr()).toContain('"msg":"stopped"');
-    expect(server.stdout()).toBe('');
   });
 
   test('ends by the deadline although a client never reads its answers', async () => {

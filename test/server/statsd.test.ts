@@ -2,9 +2,10 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
+import { pino } from 'pino';
 import { Counter, Gauge, Registry } from 'prom-client';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { StatsdText } from '../../src/server/statsd.ts';
+import { StatsdReporter, StatsdText } from '../../src/server/statsd.ts';
 import { until } from '../support/until.ts';
 import { startTestServer } from './support/server.ts';
 
@@ -89,5 +90,34 @@ test('a server sends them, counts requests, and says the last of it when it stop
     );
     return counts.reduce((sum, count) => sum + Number(count), 0) === 7;
   });
+  listener.close();
+});
+
+test('what is under way at the end is sent, and what has been counted since', async () => {
+  const listener = createSocket('udp4');
+  listener.bind(0, '127.0.0.1');
+  await once(listener, 'listening');
+  const heard: string[] = [];
+  listener.on('message', message => heard.push(...message.toString().split('\n')));
+  const { port } = listener.address() as AddressInfo;
+  const gathering = Promise.withResolvers<void>();
+  let gatherings = 0;
+  const metrics = async () => {
+    gatherings++;
+    await gathering.promise;
+    return await registry.getMetricsAsJSON();
+  };
+  const options = { host: '127.0.0.1', port, prefix: 's', tags: false, everyMs: 10 };
+  const reporter = new StatsdReporter(options, metrics, pino({ level: 'silent' }));
+  counter.inc({ way: 'before' });
+  await until('one is under way', () => gatherings === 1);
+  const stopping = reporter.stop();
+  counter.inc({ way: 'after' });
+  gathering.resolve();
+  await stopping;
+  await until('all are heard', () =>
+    ['s.answers_total.before:1|c', 's.answers_total.after:1|c'].every(line => heard.includes(line)),
+  );
+  expect(gatherings).toBe(2);
   listener.close();
 });

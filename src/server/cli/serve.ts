@@ -76,6 +76,7 @@ async function untilSignal(server: RunningServer): Promise<void> {
  */
 function endProcess(log: Logger, code: number): void {
   const kill = () => process.kill(process.pid, 'SIGKILL');
-  setTimeout(kill, LOG_FLUSH_MS);
+  // A turn later: after a stall the timer is due before it is heard that the log is written.
+  setTimeout(() => setImmediate(kill), LOG_FLUSH_MS);
   log.flush(() => (isThreadLeft ? kill() : process.exit(code)));
 }

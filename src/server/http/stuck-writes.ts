@@ -7,10 +7,13 @@ import type { Socket } from 'node:net';
 import { Server as TlsServer } from 'node:tls';
 
 export interface StuckWriteLimits {
-  /** How long bytes may wait without any of them leaving. */
+  /** How long bytes may wait without any of them leaving; Linux tells by thirds of its buffer. */
   readonly sendTimeoutMs: number;
   readonly everyMs: number;
 }
+
+/** A look that comes later than so many times the pause between two counts as that much. */
+const LATE_LOOKS = 2;
 
 /** What had left at the last look, what the system had not taken of a large write, and since when. */
 interface Waiting {
@@ -31,12 +34,18 @@ export function closeStuckWrites(
   now: () => number = () => performance.now(),
 ): void {
   const sockets = new Set<QueueingSocket>();
+  // Time in which this thread did not look is not held against anybody: nor did it hear what was taken.
+  let watchedMs = 0;
+  let lookedAtMs = now();
   const waiting = new WeakMap<Socket, Waiting>();
   server.on(server instanceof TlsServer ? 'secureConnection' : 'connection', (socket: Socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
   const timer = setInterval(() => {
+    const nowMs = now();
+    watchedMs += Math.min(nowMs - lookedAtMs, LATE_LOOKS * everyMs);
+    lookedAtMs = nowMs;
     for (const socket of sockets) {
       if (socket.writableLength === 0) waiting.delete(socket);
       else if (isStuck(socket)) socket.destroy();
@@ -49,8 +58,8 @@ export function closeStuckWrites(
     const left = socket.bytesWritten - socket.writableLength;
     const queued = socket._handle?.writeQueueSize ?? 0;
     const moved = known === undefined || left > known.left || queued < known.queued;
-    const sinceMs = moved ? now() : known.sinceMs;
+    const sinceMs = moved ? watchedMs : known.sinceMs;
     waiting.set(socket, { left, queued, sinceMs });
-    return now() - sinceMs >= sendTimeoutMs;
+    return watchedMs - sinceMs >= sendTimeoutMs;
   }
 }

@@ -10,7 +10,7 @@ import { packageVersion } from '../../workers/package-version.ts';
 import { PreparedAnswers } from '../answers/prepared-answers.ts';
 import { dataApp } from '../app.ts';
 import { type AppContext, appContext, type ServedCache } from '../app-context.ts';
-import { drainLimits, drainListener } from '../drain.ts';
+import { drainLimits, ListenerDrain } from '../drain.ts';
 import { guardLoop } from '../http/loop-guard.ts';
 import { listenOn } from '../listen.ts';
 import { threadReport } from '../thread-report.ts';
@@ -76,8 +76,9 @@ async function serve(): Promise<void> {
   });
   const report = () => main.post({ kind: 'report', report: threadReport(context) });
   const reporting = setInterval(report, REPORT_MS);
+  const drain = new ListenerDrain(app.server);
   const stop = async () => {
-    await drainListener(app.server, drainLimits(data.options.shutdown));
+    await drain.finish(drainLimits(data.options.shutdown));
     await app.close();
     report();
     clearInterval(reporting);
@@ -92,6 +93,10 @@ async function serve(): Promise<void> {
     if (message.kind === 'unfit') context.prepared?.unfit(message.unfit);
     if (message.kind !== 'phase') return;
     context.phase = message.phase;
+    if (message.phase === 'refusing') {
+      drain.refuse();
+      main.post({ kind: 'refusing' });
+    }
     if (message.phase === 'closing') void stop();
   });
   await listenOn(app, { host, port: data.port, reusePort: true }, http, context.connections);

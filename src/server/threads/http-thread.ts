@@ -2,6 +2,7 @@
  * One HTTP thread beside the main one, as the main thread sees it: kept alive, replaced when it hangs, told
  * what changes, and added to the sums. Main thread.
  */
+import { inTime } from '../../workers/in-time.ts';
 import { isDebugged } from '../inspection.ts';
 import { emptyReport, endedReport, summedReport, type ThreadReport } from '../thread-report.ts';
 import { KeptThread, type LifeMessage, type Post } from './kept-thread.ts';
@@ -40,6 +41,7 @@ export class HttpThread {
   /** Those who wait for a report; each for a moment only. */
   readonly #awaitingReport = new Set<() => void>();
   #asked = false;
+  #refuses: (() => void) | undefined;
 
   constructor(options: HttpThreadOptions) {
     const { name, data, onBack, onEnd, now } = options;
@@ -113,6 +115,15 @@ export class HttpThread {
     for (const done of this.#awaitingReport) done();
   }
 
+  /** Lets it take no more connections. Resolves when it takes none, or after `limitMs`. */
+  async refuse(limitMs: number): Promise<void> {
+    if (!this.#thread.isListening) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#refuses = resolve;
+    this.post({ kind: 'phase', phase: 'refusing' });
+    await inTime(promise, limitMs);
+  }
+
   /** Lets it answer what is under way, and end; at the latest after `deadlineMs`. */
   async drain(deadlineMs: number): Promise<void> {
     await this.#thread.drain({ kind: 'phase', phase: 'closing' }, deadlineMs);
@@ -128,6 +139,8 @@ export class HttpThread {
     if (message.kind === 'report') {
       this.#report = message.report;
       this.#stopAwaiting();
+    } else if (message.kind === 'refusing') {
+      this.#refuses?.();
     } else {
       this.#options.onMessage(message, reply);
     }
@@ -137,6 +150,7 @@ export class HttpThread {
     this.#silentLooks = 0;
     this.#isBeingReplaced = false;
     this.#stopAwaiting();
+    this.#refuses?.();
     if (this.#report === undefined) return;
     const ended = endedReport(this.#report);
     this.#ended = this.#ended === undefined ? ended : summedReport([this.#ended, ended]);

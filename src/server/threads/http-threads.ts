@@ -75,6 +75,12 @@ export class HttpThreads {
     this.#post({ kind: 'phase', phase: 'draining' });
   }
 
+  /** They take no more connections; resolves when all have closed their listeners, or after `limitMs`. */
+  async refuse(limitMs: number): Promise<void> {
+    this.#phase = 'refusing';
+    await Promise.all(this.#threads.map(thread => thread.refuse(limitMs)));
+  }
+
   async drain(deadlineMs: number): Promise<void> {
     this.#phase = 'closing';
     clearInterval(this.#looking);

@@ -54,6 +54,8 @@ export interface Answered {
 export type MessageFromThread =
   | LifeMessage
   | { readonly kind: 'log'; readonly line: string }
+  /** It has closed its listener. */
+  | { readonly kind: 'refusing' }
   | { readonly kind: 'report'; readonly report: ThreadReport }
   | { readonly kind: 'tend'; readonly ring: number; readonly tenant: RingTenant | undefined }
   | { [K in keyof Asked]: { kind: 'ask'; what: K; id: number; question: Asked[K] } }[keyof Asked];
