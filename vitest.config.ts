@@ -14,6 +14,8 @@ export default defineConfig({
     // V8 may end a process whose worker threads end; less often without protection keys: see README.md.
     execArgv: ['--no-memory-protection-keys'],
     testTimeout: 60_000,
+    // Not one second: what is waited for takes as long as the machine lets it.
+    expect: { poll: { timeout: 20_000 } },
     hookTimeout: 120_000,
   },
 });

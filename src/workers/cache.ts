@@ -255,7 +255,8 @@ class OwnedCache extends AttachedCache implements Cache {
       await new Promise<void>((resolve, reject) => {
         const look = (status: LoaderStatus) => {
           if (status.state === 'stopped') reject(new CacheError('CACHE_CLOSED'));
-          else if (this.generation() > 0) resolve();
+          // The generation is seen at once; what is said of it comes later, unless its loader has died.
+          else if (this.generation() > 0 && (status.nodes !== undefined || status.restarts > 0)) resolve();
         };
         timer = setTimeout(() => reject(this.#notReady(`no generation within ${timeoutMs} ms`)), timeoutMs);
         stopListening = this.onStatus(look);

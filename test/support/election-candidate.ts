@@ -35,8 +35,9 @@ for (;;) {
   if (term !== undefined) {
     say('elected', term.epoch, monotonicMs());
     for (;;) {
-      const isHeld = term.stillHeld();
+      // The time first: it may be stopped in between.
       const atMs = monotonicMs();
+      const isHeld = term.stillHeld();
       if (!isHeld) break;
       say('writes', term.epoch, atMs);
       await delay(WRITE_EVERY_MS);

@@ -7,7 +7,10 @@ import { until } from './until.ts';
 /** A line a thread; elsewhere one for the process. */
 const STATES = platform() === 'linux' ? ['-L', '-o', 'stat='] : ['-o', 'stat='];
 
-/** Resolves when no thread of the process runs any more: until then one may still have answered. */
+/**
+ * Resolves when no thread of the process runs any more: until then one may still have answered. One that has
+ * ended, and that its stopped parent cannot wait for, does not run either.
+ */
 export async function stopProcess(pid: number): Promise<void> {
   process.kill(pid, 'SIGSTOP');
   await until(`process ${pid} stands still`, async () => {
@@ -15,6 +18,6 @@ export async function stopProcess(pid: number): Promise<void> {
     return stdout
       .trim()
       .split('\n')
-      .every(state => /^T/i.test(state));
+      .every(state => /^[TZ]/i.test(state));
   });
 }

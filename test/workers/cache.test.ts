@@ -108,6 +108,20 @@ describe('an open cache', () => {
     });
   });
 
+  test('says what it has loaded as soon as it is ready, also to a thread that hears late of it', async () => {
+    const { cache } = await open(vettedNodes(20), { waitForFirstLoad: false });
+    const ready = cache.ready();
+    // No message comes in meanwhile.
+    const deadline = performance.now() + 20_000;
+    while (cache.generation() === 0 && performance.now() < deadline);
+    await ready;
+    expect(cache.status()).toMatchObject({
+      state: 'waiting',
+      nodes: { total: 20 },
+      lastLoad: { generation: 1 },
+    });
+  });
+
   test('is not ready as long as its source is missing, says why, and recovers by itself', async () => {
     const { cache, file } = await open(vettedNodes(3), {
       refresh: { backoffFirstMs: 5, backoffLongestMs: 20 },

@@ -15,6 +15,7 @@ const REPLICAS = 3;
 const COMMIT_EVERY_MS = 20;
 const FIRST_PORT = 1;
 const DELAY_MS = 300;
+const NAPS_MAX = 5;
 const SAMPLES_MIN = 5;
 /** A source that pushes is asked for a sign of life every second or so; an age is of two, and the log's. */
 const AGE_WELL_MS = 5_000;
@@ -132,10 +133,12 @@ describe('the age that a replica tells is never below the true one', () => {
   test('while the way of a replica to the bus is slow', async () => {
     const [slow] = scene.followers;
     slow!.ways.toBus.delay(DELAY_MS);
-    await probe.passes(100);
-    const found = await judged([slow!]);
-    slow!.ways.toBus.mend();
-    expect(oldest(found)).toBeGreaterThan(DELAY_MS);
+    try {
+      await probe.passes(100);
+      expect(oldest(await judged([slow!]))).toBeGreaterThan(DELAY_MS);
+    } finally {
+      slow!.ways.toBus.mend();
+    }
   });
 
   test('while the leader sleeps, and after it has woken', async () => {
@@ -154,21 +157,29 @@ describe('the age that a replica tells is never below the true one', () => {
     await scene.leader();
     const [sleeper] = scene.followers;
     await judged([sleeper!]);
-    sleeper!.pause();
-    await probe.passes(60);
-    sleeper!.resume();
-    await probe.passes(20);
-    expect(oldest(await judged([sleeper!]))).toBeGreaterThan(1_000);
+    let oldestMs = 0;
+    // Its loader may be up before the thread that is asked for the age: then it is young again at once.
+    for (let naps = 0; naps < NAPS_MAX && oldestMs <= 1_000; naps++) {
+      sleeper!.pause();
+      await probe.passes(60);
+      sleeper!.resume();
+      await probe.passes(20);
+      oldestMs = oldest(await judged([sleeper!]));
+    }
+    expect(oldestMs).toBeGreaterThan(1_000);
   });
 
   test('on a follower that hears nothing, and when it hears again', async () => {
     await scene.leader();
     const [deaf] = scene.followers;
-    deaf!.ways.toBus.swallow('toClient');
     const oldMs = (await ageOf(deaf!)) + 2_000;
-    await untilAsked('it is two seconds older', async () => (await ageOf(deaf!)) > oldMs);
-    expect(oldest(await judged([deaf!]))).toBeGreaterThan(1_000);
-    deaf!.ways.toBus.mend();
+    deaf!.ways.toBus.swallow('toClient');
+    try {
+      await untilAsked('it is two seconds older', async () => (await ageOf(deaf!)) > oldMs);
+      expect(oldest(await judged([deaf!]))).toBeGreaterThan(1_000);
+    } finally {
+      deaf!.ways.toBus.mend();
+    }
     await untilAsked('it is young again', async () => (await ageOf(deaf!)) < oldMs);
     await judged(scene.living);
   });

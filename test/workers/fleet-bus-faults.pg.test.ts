@@ -140,11 +140,14 @@ describe.each(['redis', 'nats'] as const)('a fleet whose bus (%s)', kind => {
   test('answers nothing for a while goes on when it does', async () => {
     const failures = new Map(scene.living.map(replica => [replica, replica.fleet!.counters.busFailed]));
     await scene.bus.freeze!();
-    await scene.churn(2);
-    await until('all have noticed', () =>
-      scene.living.every(replica => replica.fleet!.counters.busFailed > failures.get(replica)!),
-    );
-    await scene.bus.thaw!();
+    try {
+      await scene.churn(2);
+      await until('all have noticed', () =>
+        scene.living.every(replica => replica.fleet!.counters.busFailed > failures.get(replica)!),
+      );
+    } finally {
+      await scene.bus.thaw!();
+    }
     await scene.converged();
   });
 

@@ -27,6 +27,8 @@ beforeAll(async () => {
 afterAll(() => postgres?.stop());
 afterEach(async () => {
   for (const cache of caches.splice(0)) await cache.close();
+  // Whatever a test took out and did not bring back.
+  await postgres.client.query('UPDATE relays SET disqualified = NULL WHERE disqualified IS NOT NULL');
 });
 
 async function open(options: Partial<CacheOptions> = {}): Promise<Cache> {

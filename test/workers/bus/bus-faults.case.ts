@@ -74,7 +74,7 @@ export function testFaults(subject: () => BusSubject): void {
 }
 
 /** As a leader writes: what failed may have been done all the same. */
-async function appendSurely(bus: Bus, each: LogRecord): Promise<void> {
+export async function appendSurely(bus: Bus, each: LogRecord): Promise<void> {
   await untilAvailable(async () => {
     try {
       await bus.append(each);
@@ -139,8 +139,8 @@ function testSilence(subject: () => BusSubject, stage: () => Promise<Stage>): vo
     const follower = follow(bus);
     await appendSurely(bus, record(1, 0));
     await until('the first record', () => follower.records.length === 1);
-    await harm(proxy);
     try {
+      await harm(proxy);
       const start = performance.now();
       const brokenCount = follower.brokenCount;
       expect(await codeOf(bus.append(record(1, 1)))).toBe('BUS_UNAVAILABLE');

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import { afterEach, describe, expect, test } from 'vitest';
+import { freePort } from '../../../src/server/demo/free-port.ts';
 import { type Bus, LOG_START } from '../../../src/workers/bus/bus.ts';
 import { type BusOptions, openBus } from '../../../src/workers/bus/open-bus.ts';
 import { codeOf, Follower, untilAvailable } from '../../support/bus-subject.ts';
@@ -12,6 +13,7 @@ import { makeCertificate } from '../../support/certificates.ts';
 import { startTestNats, type TestNats } from '../../support/nats.ts';
 import { TcpFaultProxy } from '../../support/tcp-fault-proxy.ts';
 import { until } from '../../support/until.ts';
+import { appendSurely } from './bus-faults.case.ts';
 import { at, record } from './bus-log.case.ts';
 
 const KEEP_MS = 600_000;
@@ -108,13 +110,13 @@ describe('a stream that goes away', () => {
     const manager = await managerOf(nats);
     const bus = await busTo({ url: nats.url, timeoutMs: 1_000, pingEveryMs: 200 });
     const follower = follow(bus);
-    for (let seq = 0; seq < 3; seq++) await bus.append(record(5, seq));
+    for (let seq = 0; seq < 3; seq++) await appendSurely(bus, record(5, seq));
     await until('the records', () => follower.records.length === 3);
     await manager.streams.delete('sortition-log');
     await follower.ended;
     expect(follower.error?.code).toBe('BUS_GAP');
     await untilAvailable(() => bus.append(record(4, 0)));
-    expect(await bus.last()).toEqual(at(4, 0));
+    expect(await untilAvailable(() => bus.last())).toEqual(at(4, 0));
   });
 
   test('and comes back as long does not let a stale leader write under a newer one', async () => {
@@ -135,12 +137,12 @@ describe('a consumer that the server has lost', () => {
     const manager = await managerOf(nats);
     const bus = await busTo({ url: nats.url, timeoutMs: 1_000, pingEveryMs: 100 });
     const follower = follow(bus);
-    for (let seq = 0; seq < 5; seq++) await bus.append(record(1, seq));
+    for (let seq = 0; seq < 5; seq++) await appendSurely(bus, record(1, seq));
     await until('the first records', () => follower.records.length === 5);
     for (const { name } of await manager.consumers.list('sortition-log').next()) {
       await manager.consumers.delete('sortition-log', name);
     }
-    for (let seq = 5; seq < 10; seq++) await bus.append(record(1, seq));
+    for (let seq = 5; seq < 10; seq++) await appendSurely(bus, record(1, seq));
     await until('all records', () => follower.records.length === 10);
     expect(follower.positions).toEqual(Array.from({ length: 10 }, (_, seq) => `1-${seq}`));
     expect(follower.error).toBeUndefined();
@@ -249,10 +251,7 @@ describe('a NATS that is not as it should be', () => {
 
   test('is one of several: another one is taken when the first is away', async () => {
     const nats = await natsWith();
-    const gone = await TcpFaultProxy.open(nats);
-    const { port } = gone;
-    await gone.close();
-    const bus = await busTo({ url: `nats://127.0.0.1:${port}, ${nats.url}` });
+    const bus = await busTo({ url: `nats://127.0.0.1:${await freePort()}, ${nats.url}` });
     await bus.append(record(1, 0));
     expect(await bus.last()).toEqual(at(1, 0));
   });

@@ -18,8 +18,8 @@ import { until } from '../../support/until.ts';
 /** The product's, shorter. */
 const TIMES: FeedTimes = {
   askEveryMs: 100,
-  answerMs: 500,
-  echoMs: 300,
+  answerMs: 2_000,
+  echoMs: 2_000,
   retryFirstMs: 5,
   retryLongestMs: 100,
   findEveryMs: 200,
@@ -38,6 +38,7 @@ beforeAll(async () => {
 afterAll(() => postgres.stop());
 
 beforeEach(async () => {
+  await until('the sessions of the test before have ended', async () => (await sessions()) === 0);
   await postgres.client.query(`DROP TABLE IF EXISTS nodes CASCADE;
     CREATE TABLE nodes (LIKE population INCLUDING ALL); INSERT INTO nodes SELECT * FROM population;
     UPDATE nodes SET updated_at = now() - interval '1 day'`);
@@ -48,6 +49,13 @@ beforeEach(async () => {
   );
   ids = rows.map(({ id }) => id.toString('hex'));
 });
+
+async function sessions(): Promise<number> {
+  const { rows } = await postgres.client.query(
+    `SELECT FROM pg_stat_activity WHERE application_name = 'sortition'`,
+  );
+  return rows.length;
+}
 
 type Options = Partial<Omit<PostgresSourceOptions, 'kind'>>;
 

@@ -4,6 +4,7 @@
  * are. Runs on the loader thread.
  */
 import { randomUUID } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { CacheError } from '../../../../engine/errors.ts';
 import { monotonicMs } from '../../../clock.ts';
 import { NODES_ASKED_MAX } from '../../row-source.ts';
@@ -101,7 +102,8 @@ export class Listening {
   async #echoes(other: PostgresSession): Promise<boolean> {
     const { arrived, nonce } = this.#probe;
     await other.query('SELECT pg_notify($1, $2)', [this.#triggers.channels[0], probePayload(nonce)]);
-    const timeout = pause(this.#times.echoMs, this.#closing.signal).then(() => false);
+    // A turn more: a thread that has stood still learns of the time before it hears what came meanwhile.
+    const timeout = pause(this.#times.echoMs, this.#closing.signal).then(() => nextTurn(false));
     const echoed = await Promise.race([arrived.promise.then(() => true), timeout]);
     // The connection may have ended meanwhile: then the next question says so.
     if (!echoed) await this.#ask(this.#session.query('SELECT'));
