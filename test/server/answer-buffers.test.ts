@@ -76,7 +76,8 @@ test('answers that wait for slow readers stay whole while thousands of others ar
     socket.destroy();
     for (const { nodes } of parseAnswers(bytes())) {
       expect(nodes).toHaveLength(300);
-      for (const node of nodes) expect(known.has(`${node.id} ${node.ip} ${node.port}`)).toBe(true);
+      // One `expect` for each answer: for each node it would take longer than everything else.
+      expect(nodes.filter(({ id, ip, port }) => !known.has(`${id} ${ip} ${port}`))).toEqual([]);
       seen.add(nodes.map(node => node.id).join());
     }
   }

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { until } from '../support/until.ts';
 import { testNodes } from './support/nodes.ts';
-import { rawConnection, rawExchange } from './support/raw.ts';
+import { rawConnection, rawExchange, serverTurn } from './support/raw.ts';
 import { type Problem, type SelectionAnswer, startTestServer, type TestServer } from './support/server.ts';
 
 const IDS = testNodes().map(({ id }) => id);
@@ -38,8 +38,7 @@ async function inPieces(text: string, sizes: readonly number[]): Promise<string>
     const piece = text.slice(from, from + sizes[i % sizes.length]!);
     from += piece.length;
     await new Promise<void>(resolve => socket.write(piece, 'latin1', () => resolve()));
-    // The server has its turn.
-    await new Promise(resolve => setImmediate(resolve));
+    await serverTurn();
   }
   return await ended;
 }

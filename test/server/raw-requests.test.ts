@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { figure } from '../support/figures.ts';
 import { SEED } from '../support/property.ts';
-import { rawConnection } from './support/raw.ts';
+import { rawConnection, serverTurn } from './support/raw.ts';
 import { RAW_CASES, type RawCase, SMUGGLED } from './support/raw-corpus.ts';
 import { startTestServer, type TestServer } from './support/server.ts';
 
@@ -31,6 +31,7 @@ async function exchange({ bytes, halfClose }: RawCase, cuts: readonly number[]):
     const piece = Buffer.from(bytes.slice(i === 0 ? 0 : ends[i - 1], end), 'latin1');
     // A connection that the server has closed already takes nothing more.
     await new Promise<void>(resolve => socket.write(piece, () => resolve()));
+    await serverTurn();
   }
   if (halfClose) socket.end();
   return ended;

@@ -13,14 +13,14 @@ import {
   type TestServer,
 } from './support/server.ts';
 
-/** Every worker thread that was started, in order: the loader, then the pool's. */
+/** Every worker thread that was started, in order: the loader, then the pool's. There is no watchdog. */
 const workers: Worker[] = [];
 const watch = (worker: Worker) => void workers.push(worker);
 let server: TestServer;
 
 beforeAll(async () => {
   process.on('worker', watch);
-  server = await startTestServer({ serveFrom: 'pool' });
+  server = await startTestServer({ serveFrom: 'pool', 'watchdog.stallMs': '0' });
 });
 afterAll(async () => {
   process.off('worker', watch);

@@ -36,7 +36,7 @@ beforeAll(async () => {
     'access.mode': 'mutual-tls',
   };
   const file = await folder.file('clients', 'uploader count=5\nrepairer\nprober may=status\n');
-  server = await startTestServer({ ...listener, 'access.file': file, 'http.headersTimeoutMs': '500' });
+  server = await startTestServer({ ...listener, 'access.file': file });
 });
 afterAll(async () => {
   await server.close();
@@ -121,20 +121,31 @@ function handshake(
 }
 
 describe('the listener', () => {
-  test('answers nothing but TLS, and closes handshakes that do not come to an end', async () => {
+  test('answers nothing but TLS', async () => {
     const { hostname, port } = new URL(server.url);
-    const target = { host: hostname, port: Number(port) };
-    const plain = connectPlain(target);
+    const plain = connectPlain({ host: hostname, port: Number(port) });
     plain.write('GET /livez HTTP/1.1\r\nHost: x\r\n\r\n');
     const heard: Buffer[] = [];
     plain.on('data', (bytes: Buffer) => heard.push(bytes));
     plain.on('error', () => undefined);
     await until('the plain one is closed', () => plain.closed);
     expect(Buffer.concat(heard).toString('latin1')).not.toContain('HTTP/');
-    const silent = Array.from({ length: 50 }, () => connectPlain(target));
-    for (const socket of silent) socket.on('error', () => undefined).resume();
-    await until('silent ones are closed', () => silent.every(socket => socket.closed), 10_000);
-    expect((await ask('/livez', undefined)).status).toBe(200);
+  });
+
+  test('closes handshakes that do not come to an end', async () => {
+    // Client and server have one thread here: so short a time is for nobody else's handshakes.
+    const own = await startTestServer({ ...listener, 'http.headersTimeoutMs': '500' });
+    try {
+      const { hostname, port } = new URL(own.url);
+      const target = { host: hostname, port: Number(port) };
+      const silent = Array.from({ length: 50 }, () => connectPlain(target));
+      for (const socket of silent) socket.on('error', () => undefined).resume();
+      await until('silent ones are closed', () => silent.every(socket => socket.closed));
+      const answer = () => ask('/livez', undefined, {}, own.url).catch(() => undefined);
+      await until('it serves', async () => (await answer())?.status === 200);
+    } finally {
+      await own.close();
+    }
   });
 
   test.each(['TLSv1.2', 'TLSv1.3'] as const)('speaks %s, and resumes no session', async version => {

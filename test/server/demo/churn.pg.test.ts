@@ -37,12 +37,12 @@ async function churnUntil(
 }
 
 describe('seeding', () => {
-  test('puts 10,830 nodes into the table in less than a second', async () => {
+  test('puts 10,830 nodes into the table within seconds', async () => {
     const nodes = [...population({ seed: 1, nowMs: Date.now() })];
     const startedAt = performance.now();
     expect(await seedNodes(postgres.client, nodes)).toBe(POPULATION_COUNT);
     // Under 400 ms here when the machine is quiet.
-    expect(performance.now() - startedAt).toBeLessThan(2_000);
+    expect(performance.now() - startedAt).toBeLessThan(10_000);
     const { rows } = await postgres.client.query('SELECT count(*)::int AS count FROM nodes');
     expect(rows).toEqual([{ count: POPULATION_COUNT }]);
   });
@@ -88,7 +88,7 @@ describe('churn', () => {
     await churn.stop();
     const left = () =>
       postgres.client.query(`SELECT pid FROM pg_stat_activity WHERE application_name = 'sortition churn'`);
-    await expect.poll(async () => (await left()).rows).toEqual([]);
+    await expect.poll(async () => (await left()).rows, { timeout: 20_000 }).toEqual([]);
   });
 
   test('reports an error of the database and ends', async () => {

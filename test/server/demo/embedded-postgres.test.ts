@@ -123,12 +123,15 @@ describe('the embedded server', () => {
     const place = await mkdtemp(join(tmpdir(), 'sortition-leftovers-'));
     await chmod(place, 0o755);
     vi.stubEnv('TMPDIR', place);
-    const failure = startEmbeddedPostgres({ settings: { shared_buffers: 'plenty' } });
-    await expect(failure).rejects.toMatchObject({
-      code: 'SOURCE_UNAVAILABLE',
-      message: expect.stringContaining('shared_buffers'),
-    });
-    vi.unstubAllEnvs();
+    try {
+      const failure = startEmbeddedPostgres({ settings: { shared_buffers: 'plenty' } });
+      await expect(failure).rejects.toMatchObject({
+        code: 'SOURCE_UNAVAILABLE',
+        message: expect.stringContaining('shared_buffers'),
+      });
+    } finally {
+      vi.unstubAllEnvs();
+    }
     expect(await readdir(place)).toEqual([]);
     await rmdir(place);
   });

@@ -21,6 +21,14 @@ export function rawConnection(url: string): RawExchange {
   return { socket, text, ended };
 }
 
+/**
+ * Until a server on this thread has read what was written before: in its first turn it may only have taken
+ * the connection.
+ */
+export async function serverTurn(): Promise<void> {
+  for (let turn = 0; turn < 2; turn++) await new Promise(resolve => setImmediate(resolve));
+}
+
 /** Sends `bytes` and resolves with everything that came back before the other side closed. */
 export function rawExchange(url: string, bytes: string | Uint8Array): Promise<string> {
   const { socket, ended } = rawConnection(url);

@@ -79,7 +79,7 @@ test('when the server is about to stop it hears so at once', async () => {
   server = await startTestServer({
     ...PROBES,
     'watchdog.stallMs': '0',
-    'shutdown.drainDelayMs': '1000',
+    'shutdown.drainDelayMs': '5000',
   });
   await until('it is ready', async () => (await call(server!.probesUrl!, '/readyz')).status === 200);
   const stopping = server.stop();
