@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
 import { Counter, Gauge, Registry } from 'prom-client';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { StatsdReporter, StatsdText } from '../../src/server/statsd.ts';
 import { until } from '../support/until.ts';
 import { startTestServer } from './support/server.ts';
@@ -73,13 +73,19 @@ describe('the lines', () => {
   });
 });
 
-test('a server sends them, counts requests, and says the last of it when it stops', async () => {
+/** A socket that hears all lines that are sent to it. */
+async function listen(): Promise<{ readonly port: number; readonly heard: readonly string[] }> {
   const listener = createSocket('udp4');
+  onTestFinished(() => void listener.close());
   listener.bind(0, '127.0.0.1');
   await once(listener, 'listening');
   const heard: string[] = [];
   listener.on('message', message => heard.push(...message.toString().split('\n')));
-  const { port } = listener.address() as AddressInfo;
+  return { port: (listener.address() as AddressInfo).port, heard };
+}
+
+test('a server sends them, counts requests, and says the last of it when it stops', async () => {
+  const { port, heard } = await listen();
   const server = await startTestServer({ 'statsd.address': `127.0.0.1:${port}`, 'statsd.everyMs': '100' });
   await until('the generation is said', () => heard.includes('sortition.generation:1|g'));
   for (let i = 0; i < 7; i++) await server.call('/v1/selection?count=3');
@@ -90,16 +96,10 @@ test('a server sends them, counts requests, and says the last of it when it stop
     );
     return counts.reduce((sum, count) => sum + Number(count), 0) === 7;
   });
-  listener.close();
 });
 
 test('what is under way at the end is sent, and what has been counted since', async () => {
-  const listener = createSocket('udp4');
-  listener.bind(0, '127.0.0.1');
-  await once(listener, 'listening');
-  const heard: string[] = [];
-  listener.on('message', message => heard.push(...message.toString().split('\n')));
-  const { port } = listener.address() as AddressInfo;
+  const { port, heard } = await listen();
   const gathering = Promise.withResolvers<void>();
   let gatherings = 0;
   const metrics = async () => {
@@ -119,5 +119,4 @@ test('what is under way at the end is sent, and what has been counted since', as
     ['s.answers_total.before:1|c', 's.answers_total.after:1|c'].every(line => heard.includes(line)),
   );
   expect(gatherings).toBe(2);
-  listener.close();
 });
